@@ -95,19 +95,22 @@ class ClusterFailedError(ClusterError):
 
 
 class CellError(KernelkitError):
-    """A cell did not end well on the ranks."""
-
-
-class RankError(CellError):
-    """A cell raised on at least one rank.
+    """A cell did not end well on the ranks.
 
     Attributes:
-        tracebacks: for each set of ranks that raised alike, the ranks and the lines IPython
-            printed there.
+        tracebacks: for each set of ranks that raised alike, its name and what IPython printed there.
     """
 
-    def __init__(self, what: str, *, tracebacks: list[tuple[str, str]] | None = None, cure: str = "") -> None:
-        super().__init__(what, cure=cure)
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: str = "",
+        got: str = "",
+        cure: str = "",
+        tracebacks: list[tuple[str, str]] | None = None,
+    ) -> None:
+        super().__init__(what, expected=expected, got=got, cure=cure)
         self.tracebacks = tracebacks or []
 
     def _render_traceback_(self) -> list[str]:
@@ -115,6 +118,10 @@ class RankError(CellError):
         for label, text in self.tracebacks:
             lines += [f"{_BOLD}{label}{_RESET}", text]
         return [*lines, *super()._render_traceback_()]
+
+
+class RankError(CellError):
+    """A cell raised on at least one rank."""
 
 
 class RankLostError(CellError):

@@ -1,0 +1,1 @@
+"""Talk to each rank: run code, stream output, ask, interrupt."""

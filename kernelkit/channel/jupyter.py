@@ -1,0 +1,215 @@
+"""A channel to ranks that are Jupyter kernels: ZeroMQ sockets, encrypted with CURVE, signed by Jupyter.
+
+Each rank has two connections. The first runs cells and operations one after the other. The second
+speaks to a subshell, a thread of the kernel that answers while the main thread is blocked; a lock
+makes it usable from any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import zmq
+from jupyter_client.client import KernelClient
+
+from kernelkit.channel.base import Message, answer_of
+from kernelkit.errors import ConnectError
+from kernelkit.values import Buffer
+
+_MAX_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What lets a client in: Jupyter's signing key and one CURVE pair. Never printed."""
+
+    key: str = field(repr=False)
+    curve_publickey: str = field(repr=False)
+    curve_secretkey: str = field(repr=False)
+
+
+class _Connection:
+    """One rank's sockets and the two sessions that sign for them."""
+
+    def __init__(self, context: zmq.Context[Any], keys: Keys, ports: Mapping[str, int]) -> None:
+        info = {
+            "ip": "127.0.0.1",
+            "transport": "tcp",
+            "key": keys.key,
+            "signature_scheme": "hmac-sha256",
+            "curve_publickey": keys.curve_publickey,
+            "curve_secretkey": keys.curve_secretkey,
+            **{name: port for name, port in ports.items() if name.endswith("_port")},
+        }
+        self.main, self.side = KernelClient(context=context), KernelClient(context=context)
+        for client in (self.main, self.side):
+            client.load_connection_info(dict(info))
+        self.iopub = self.main.connect_iopub()
+        self.shell = self.main.connect_shell()
+        self.control = self.main.connect_control()
+        self.side_shell = self.side.connect_shell()
+        self.subshell_id = ""
+
+    def close(self) -> None:
+        for socket in (self.iopub, self.shell, self.control, self.side_shell):
+            socket.close(linger=0)
+
+
+class JupyterChannel:
+    """The channel that a cluster uses."""
+
+    def __init__(self, keys: Keys, ports: Mapping[int, Mapping[str, int]], timeout_s: float) -> None:
+        """Connect to all ranks and wait until each publishes to us and has a subshell.
+
+        Args:
+            ports: of each rank, as it reported them.
+
+        Raises:
+            ConnectError: a rank did not answer within `timeout_s`.
+        """
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._side_lock = threading.Lock()
+        self._connections = {rank: _Connection(self._context, keys, p) for rank, p in ports.items()}
+        self._poller = zmq.Poller()
+        self._sources: dict[Any, tuple[int, KernelClient]] = {}
+        for rank, connection in self._connections.items():
+            for socket in (connection.iopub, connection.shell):
+                self._poller.register(socket, zmq.POLLIN)
+                self._sources[socket] = (rank, connection.main)
+        self._handshake(time.monotonic() + timeout_s)
+
+    def _handshake(self, deadline_s: float) -> None:
+        for connection in self._connections.values():
+            connection.main.session.send(connection.control, "create_subshell_request", {})
+        for rank, connection in self._connections.items():
+            # A subscription takes effect some time after `connect`; the kernel says when.
+            welcome = _await(connection.iopub, connection.main, "iopub_welcome", deadline_s)
+            reply = _await(connection.control, connection.main, "create_subshell_reply", deadline_s)
+            if welcome is None or reply is None:
+                self.close()
+                raise ConnectError(f"rank {rank} started but does not answer", cure="%cluster connect again")
+            connection.subshell_id = reply["content"]["subshell_id"]
+
+    def submit(self, rank: int, code: str, *, cell: int | None = None) -> str:
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": False,
+        }
+        return self._send(rank, content, {"kernelkit_cell": cell})
+
+    def call(
+        self, rank: int, operation: str, arguments: Mapping[str, Any], buffers: Sequence[Buffer] = ()
+    ) -> str:
+        return self._send(rank, _operation_request(operation, arguments), {}, buffers)
+
+    def _send(
+        self, rank: int, content: dict[str, Any], metadata: dict[str, Any], buffers: Sequence[Buffer] = ()
+    ) -> str:
+        connection = self._connections[rank]
+        message = connection.main.session.send(
+            connection.shell, "execute_request", content, metadata=metadata, buffers=list(buffers)
+        )
+        return str(message["header"]["msg_id"])
+
+    def poll(self, timeout_s: float) -> list[Message]:
+        messages: list[Message] = []
+        for socket, _ in self._poller.poll(timeout_s * 1000):
+            rank, client = self._sources[socket]
+            for _ in range(_MAX_BATCH):
+                _, raw = client.session.recv(socket, mode=zmq.NOBLOCK)
+                if raw is None:
+                    break
+                messages.append(_message(rank, raw))
+        return messages
+
+    def ask(
+        self, ranks: Sequence[int], operation: str, arguments: Mapping[str, Any], timeout_s: float
+    ) -> dict[int, Any]:
+        content = _operation_request(operation, arguments)
+        replies = self._side_request(ranks, "execute_request", content, timeout_s)
+        return {rank: answer_of(rank, reply) for rank, reply in replies.items()}
+
+    def complete(self, rank: int, code: str, position: int, timeout_s: float) -> dict[str, Any] | None:
+        content = {"code": code, "cursor_pos": position}
+        return self._side_request([rank], "complete_request", content, timeout_s).get(rank)
+
+    def _side_request(
+        self, ranks: Sequence[int], kind: str, content: dict[str, Any], timeout_s: float
+    ) -> dict[int, dict[str, Any]]:
+        """Send one request to the subshells of `ranks`, and gather what comes back in time."""
+        deadline_s = time.monotonic() + timeout_s
+        replies: dict[int, dict[str, Any]] = {}
+        with self._side_lock:
+            sent: dict[int, str] = {}
+            for rank in ranks:
+                connection = self._connections[rank]
+                session = connection.side.session
+                message = session.msg(kind, content)
+                message["header"]["subshell_id"] = connection.subshell_id
+                session.send(connection.side_shell, message)
+                sent[rank] = message["header"]["msg_id"]
+            for rank, parent in sent.items():
+                connection = self._connections[rank]
+                wanted = kind.replace("request", "reply")
+                raw = _await(connection.side_shell, connection.side, wanted, deadline_s, parent)
+                if raw is not None:
+                    replies[rank] = raw["content"]
+        return replies
+
+    def interrupt(self, rank: int) -> None:
+        connection = self._connections[rank]
+        connection.main.session.send(connection.control, "interrupt_request", {})
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+        self._context.term()
+
+
+def _operation_request(operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    call = f"__import__('kernelkit.rank.ops', fromlist=['call']).call({operation!r}, {json.dumps(arguments)!r})"
+    return {
+        "code": "",
+        "silent": True,
+        "store_history": False,
+        "user_expressions": {"answer": call},
+        "allow_stdin": False,
+        "stop_on_error": False,
+    }
+
+
+def _await(
+    socket: Any, client: KernelClient, kind: str, deadline_s: float, parent: str | None = None
+) -> dict[str, Any] | None:
+    """The next message of that kind (and for that request), dropping others; None after the deadline."""
+    while (left_s := deadline_s - time.monotonic()) > 0:
+        # Short turns, so that Ctrl-C in the notebook is seen.
+        if not socket.poll(min(left_s, 0.1) * 1000):
+            continue
+        _, raw = client.session.recv(socket, mode=zmq.NOBLOCK)
+        if raw is None:
+            continue
+        matches = parent is None or raw["parent_header"].get("msg_id") == parent
+        if raw["msg_type"] == kind and matches:
+            found: dict[str, Any] = raw
+            return found
+    return None
+
+
+def _message(rank: int, raw: dict[str, Any]) -> Message:
+    return Message(
+        rank,
+        raw["msg_type"],
+        raw["parent_header"].get("msg_id", ""),
+        raw["content"],
+        raw.get("buffers", []),
+    )

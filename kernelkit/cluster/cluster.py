@@ -1,0 +1,223 @@
+"""The cluster that a user holds: it composes ranks, channel and results into one object."""
+
+from __future__ import annotations
+
+import json
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from kernelkit import values
+from kernelkit.channel.base import Message
+from kernelkit.cluster.bringup import Members, Report, bring_up
+from kernelkit.cluster.result import Result
+from kernelkit.cluster.runner import ASK_TIMEOUT_S, OnEvent, OnTurn, Runner
+from kernelkit.cluster.status import ClusterStatus, RankStatus
+from kernelkit.errors import ArgumentError, ClusterError
+from kernelkit.outputs import RankOutput
+
+if TYPE_CHECKING:
+    from kernelkit.model import ShardedModel
+
+def connect(world_size: int = 2, *, report: Report = lambda _: None) -> Cluster:
+    """Start local ranks on MLX's ring backend and form a group of them.
+
+    Args:
+        world_size: how many ranks. More than the machine has cores works, slowly: rings busy-wait.
+        report: is told in a few words what happens, for a progress line.
+
+    Raises:
+        ArgumentError: no possible number of ranks.
+        ConnectError: they did not start or did not form a group.
+    """
+    most = max(8, 4 * (os.cpu_count() or 1))
+    if isinstance(world_size, bool) or not isinstance(world_size, int) or not 1 <= world_size <= most:
+        raise ArgumentError(
+            "this is no possible number of local ranks",
+            expected=f"1 to {most} on this machine ({os.cpu_count()} cores)",
+            got=repr(world_size),
+        )
+    return Cluster(world_size, bring_up(world_size, report))
+
+
+class Cluster:
+    """Ranks that run code together. Made by `connect`, ended by `stop` or with the notebook.
+
+    Attributes:
+        world_size: the number of ranks.
+        backend: MLX's name of the data plane.
+        last: what the latest cell left behind, also when it failed.
+    """
+
+    def __init__(self, world_size: int, members: Members) -> None:
+        self.world_size = world_size
+        self.backend = "ring" if world_size > 1 else "none"
+        self.last = Result({}, world_size)
+        self.model: ShardedModel | None = None
+        self._adopt(members)
+
+    def _adopt(self, members: Members) -> None:
+        self._runner = Runner(members)
+        # Runs when this object goes, and at the interpreter's exit: nothing stays behind.
+        self._closing = weakref.finalize(self, members.close)
+
+    @property
+    def state(self) -> str:
+        """`idle`, `running`, `stopped`, or `failed: ` and the reason."""
+        return self._runner.state
+
+    def __repr__(self) -> str:
+        ranks = f"{self.world_size} rank{'s' if self.world_size > 1 else ''}"
+        return f"<Cluster: {ranks}, backend {self.backend}, {self.state}>"
+
+    # -- running ----------------------------------------------------------------------------------
+
+    def run(
+        self,
+        code: str,
+        ranks: Sequence[int] | None = None,
+        *,
+        cell: int | None = None,
+        on_turn: OnTurn = lambda outputs, running: None,
+    ) -> Result:
+        """Run code in the persistent namespace of every rank, or of `ranks`, and wait for it.
+
+        Args:
+            code: as in a notebook cell: magics and top-level `await` work.
+            ranks: which ones; all by default.
+            cell: number that tracebacks name the code by.
+            on_turn: called some 20 times a second with the outputs so far and the ranks that still run.
+
+        Raises:
+            RankError: the code raised on a rank; the outputs are in `last`.
+            RankLostError: a rank's process ended.
+            CellInterruptedError: Ctrl-C or the stop button.
+            ClusterBusyError, ClusterFailedError, NoClusterError: it cannot run now.
+        """
+        chosen = list(range(self.world_size)) if ranks is None else self._checked(ranks)
+        outputs = {rank: RankOutput(rank) for rank in chosen}
+        result = Result(outputs, self.world_size)
+        self._runner.check_usable()
+        self.last = result
+        self._runner.run(code, outputs, cell, on_turn)
+        return result
+
+    def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in every rank that runs something; safe from another thread."""
+        channel = self._runner.members.channel
+        for rank in range(self.world_size):
+            channel.interrupt(rank)
+
+    # -- values -----------------------------------------------------------------------------------
+
+    def push(
+        self, variables: Mapping[str, Any] | None = None, *, ranks: Sequence[int] | None = None, **named: Any
+    ) -> None:
+        """Bind variables on every rank, or on `ranks`: `cluster.push(y=[1, 2, 3])`.
+
+        Raises:
+            TransferError: a value that is not JSON-like, bytes, or a NumPy or MLX array.
+        """
+        bound = {**(variables or {}), **named}
+        for name in bound:
+            if not isinstance(name, str) or not name.isidentifier():
+                raise ArgumentError("a variable needs a Python name", got=repr(name))
+        tree, buffers = values.encode(bound, "push")
+        chosen = range(self.world_size) if ranks is None else self._checked(ranks)
+        self._runner.operate({rank: ("push", {"tree": json.dumps(tree)}) for rank in chosen}, buffers=buffers)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.push({name: value})
+
+    def __getitem__(self, name: str) -> dict[int, Any]:
+        """The variable's value on each rank; arrays arrive as NumPy.
+
+        Raises:
+            TransferError: a rank has no such variable, or one that cannot be carried.
+        """
+        buffers: dict[int, list[values.Buffer]] = {}
+
+        def take(message: Message) -> None:
+            if message.buffers:
+                buffers[message.rank] = message.buffers
+
+        requests = {rank: ("pull", {"name": name}) for rank in range(self.world_size)}
+        trees = self._runner.operate(requests, on_message=take)
+        return {rank: values.decode(json.loads(tree), buffers.get(rank, [])) for rank, tree in trees.items()}
+
+    # -- the model --------------------------------------------------------------------------------
+
+    def load(
+        self,
+        name: str,
+        strategy: Literal["tensor", "pipeline"] = "tensor",
+        *,
+        on_event: OnEvent = lambda rank, event: None,
+    ) -> ShardedModel:
+        """Shard a language model over all ranks.
+
+        Args:
+            name: a folder in the Hugging Face layout, a hub id, or `smollm2`.
+            strategy: `tensor` cuts every layer, `pipeline` deals the layers out.
+            on_event: called with each rank's progress.
+
+        Raises:
+            ModelNotFoundError, ModelShardError: before anything is loaded.
+        """
+        from kernelkit.model import ShardedModel
+
+        self.model = None
+        self.model = ShardedModel.load(self, name, strategy, on_event)
+        return self.model
+
+    # -- the whole --------------------------------------------------------------------------------
+
+    def status(self) -> ClusterStatus:
+        """What every rank is and does; answers also while a cell runs or hangs."""
+        members = self._runner.members
+        exits = members.agent.exits
+        living = [rank for rank in members.facts if rank not in exits]
+        try:
+            live = members.channel.ask(living, "status", {}, ASK_TIMEOUT_S) if members.agent.alive else {}
+        except ClusterError:
+            live = {}
+        ranks = []
+        for rank, facts in members.facts.items():
+            now = live.get(rank, {})
+            doing = f"gone ({exits[rank]})" if rank in exits else now.get("doing", "does not answer")
+            fixed = {name: facts[name] for name in ("rank", "host", "pid", "device", "blas", "mlx")}
+            memory = {name: now.get(name) for name in ("memory_bytes", "mlx_bytes")}
+            ranks.append(RankStatus(**fixed, **memory, doing=doing))
+        return ClusterStatus(self.state, self.backend, tuple(ranks))
+
+    def complete(self, code: str, position: int, rank: int = 0) -> dict[str, Any] | None:
+        """Jupyter's completion of `code` at `position` in a rank's namespace; None if none came in time."""
+        return self._runner.members.channel.complete(rank, code, position, ASK_TIMEOUT_S / 2)
+
+    def ask(self, operation: str, arguments: Mapping[str, Any]) -> dict[int, Any]:
+        """Run an operation on all ranks beside what they are doing; those that answered in time."""
+        return self._runner.members.channel.ask(range(self.world_size), operation, arguments, ASK_TIMEOUT_S)
+
+    def restart(self, *, report: Report = lambda _: None) -> None:
+        """End all ranks and start as many new ones, with empty namespaces and no model.
+
+        Raises:
+            ConnectError: they did not start; the cluster is stopped then.
+        """
+        self.stop()
+        self._adopt(bring_up(self.world_size, report))
+
+    def stop(self) -> None:
+        """End all ranks. Safe to call twice."""
+        self.model = None
+        self._runner.forget()
+        self._closing()
+
+    def _checked(self, ranks: Sequence[int]) -> list[int]:
+        bad = [rank for rank in ranks if rank not in range(self.world_size)]
+        if bad or not ranks:
+            raise ArgumentError(
+                "the cluster has no such ranks", expected=f"0 to {self.world_size - 1}", got=repr(list(ranks))
+            )
+        return sorted(set(ranks))

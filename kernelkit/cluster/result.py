@@ -1,0 +1,59 @@
+"""What a cell left behind on every rank, as the user holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from kernelkit.outputs.collect import Display, RankOutput, Stream
+from kernelkit.outputs.render import render_cell, render_values
+
+Publisher = Callable[[Stream | Display], None]
+
+
+class Result(Mapping[int, RankOutput]):
+    """Per rank: `result[1].value_repr`, `.stdout`, `.stderr`, `.displays`, `.error`.
+
+    In a notebook it shows itself: what the ranks printed, unless a magic has shown that already,
+    then the values of the last expression.
+    """
+
+    def __init__(self, outputs: Mapping[int, RankOutput], world_size: int) -> None:
+        self._outputs = dict(sorted(outputs.items()))
+        self._world_size = world_size
+        self._printed_shown = False
+
+    def __getitem__(self, rank: int) -> RankOutput:
+        return self._outputs[rank]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._outputs)
+
+    def __len__(self) -> int:
+        return len(self._outputs)
+
+    @property
+    def has_values(self) -> bool:
+        """Whether the cell's last expression had a value on any rank."""
+        return any(output.value is not None for output in self._outputs.values())
+
+    def show_printed(self, publish: Publisher) -> None:
+        """Publish what was printed and displayed, once."""
+        if not self._printed_shown:
+            self._printed_shown = True
+            for piece in render_cell(self._outputs, self._world_size):
+                publish(piece)
+
+    def show_values(self, publish: Publisher) -> None:
+        """Publish the values of the last expression."""
+        for display in render_values(self._outputs, self._world_size):
+            publish(display)
+
+    def __repr__(self) -> str:
+        texts = [d.text for d in render_values(self._outputs, self._world_size) if d.is_text]
+        return "\n".join(texts) or f"<Result of ranks {', '.join(map(str, self))}: no value>"
+
+    def _ipython_display_(self) -> None:
+        from kernelkit.views.publish import publish
+
+        self.show_printed(publish)
+        self.show_values(publish)

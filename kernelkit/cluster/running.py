@@ -1,0 +1,153 @@
+"""Run requests on ranks and wait for them, without ever waiting for a rank that is gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from kernelkit.channel.base import Channel, Message, answer_of
+from kernelkit.errors import CellError, ConnectError, RankLostError
+from kernelkit.launch.local import Exit, LocalAgent
+
+_TURN_S = 0.05
+
+
+class Crew(Protocol):
+    """What running needs of a cluster's members."""
+
+    @property
+    def agent(self) -> LocalAgent: ...
+
+    @property
+    def channel(self) -> Channel: ...
+
+
+class Around(Protocol):
+    """Something to do before and after a rank's request is sent."""
+
+    def before(self, rank: int) -> None: ...
+
+    def after(self, rank: int) -> None: ...
+
+
+class Wait:
+    """Requests that are under way, one per rank, and the replies so far."""
+
+    def __init__(self, crew: Crew, requests: Mapping[int, str]) -> None:
+        self._crew = crew
+        self._ranks = {request: rank for rank, request in requests.items()}
+        # A request is over when both its reply and its idle have come: output may follow the reply.
+        self._open = {rank: 2 for rank in requests}
+        self.replies: dict[int, dict[str, Any]] = {}
+
+    @property
+    def running(self) -> list[int]:
+        """Ranks that have not ended."""
+        return [rank for rank, left in self._open.items() if left > 0]
+
+    @property
+    def failed(self) -> list[int]:
+        """Ranks that have ended with an error."""
+        return [rank for rank, reply in self.replies.items() if reply.get("status") != "ok"]
+
+    def turn(self, on_message: Callable[[Message], None] | None = None) -> None:
+        """Take the messages of one short turn.
+
+        Raises:
+            RankLostError: a rank's process has ended; its last words are in the message.
+        """
+        for message in self._crew.channel.poll(_TURN_S):
+            rank = self._ranks.get(message.parent)
+            if rank is None:
+                continue
+            if message.kind == "execute_reply":
+                self.replies[rank] = message.content
+            if message.ends_request:
+                self._open[rank] -= 1
+            elif on_message is not None:
+                on_message(message)
+        if self.running:
+            raise_if_lost(self._crew.agent)
+
+    def until_done(
+        self,
+        timeout_s: float,
+        on_message: Callable[[Message], None] | None = None,
+        on_turn: Callable[[], None] | None = None,
+    ) -> bool:
+        """Turn until all have ended; False when `timeout_s` passed first."""
+        deadline_s = time.monotonic() + timeout_s
+        while self.running:
+            if time.monotonic() >= deadline_s:
+                return False
+            self.turn(on_message)
+            if on_turn is not None:
+                on_turn()
+        return True
+
+
+def raise_if_lost(agent: LocalAgent) -> None:
+    """Raise RankLostError if a rank's process, or the agent itself, has ended."""
+    if agent.exits:
+        rank, exit_ = min(agent.exits.items())
+        raise lost(rank, exit_)
+    if not agent.alive:
+        raise RankLostError("the agent that holds the ranks has ended, and all ranks with it")
+
+
+def lost(rank: int, exit_: Exit) -> RankLostError:
+    """The error for a rank whose process ended."""
+    return RankLostError(
+        f"rank {rank} is gone: its process ended ({exit_})",
+        got="\n".join(["its last lines were:", *exit_.stderr[-6:]]) if exit_.stderr else "",
+        cure="%cluster restart",
+    )
+
+
+def call_all(
+    crew: Crew,
+    requests: Mapping[int, tuple[str, Mapping[str, Any]]],
+    timeout_s: float,
+    *,
+    around: Around | None = None,
+    on_message: Callable[[Message], None] | None = None,
+) -> dict[int, Any]:
+    """Run one operation per rank and gather the answers.
+
+    Args:
+        requests: rank to operation and arguments.
+        timeout_s: for all of them together.
+        around: told before and after each rank's request is sent.
+
+    Raises:
+        ConnectError: not all answered in time, or a rank ended: the group did not form.
+    """
+    sent = {}
+    for rank, (operation, arguments) in requests.items():
+        if around is not None:
+            around.before(rank)
+        sent[rank] = crew.channel.call(rank, operation, arguments)
+        if around is not None:
+            around.after(rank)
+    wait = Wait(crew, sent)
+    try:
+        done = wait.until_done(timeout_s, on_message)
+    except RankLostError as error:
+        raise ConnectError(f"the group did not form: {error.what}", got=error.got) from error
+    if not done:
+        raise ConnectError(
+            f"ranks {wait.running} did not answer within {timeout_s:.0f} s",
+            cure="%cluster connect again; if it stays so, a firewall may block 127.0.0.1",
+        )
+    try:
+        return answers(wait.replies)
+    except CellError as error:
+        raise ConnectError(f"the group did not form: {error.what}", got=error.got) from error
+
+
+def answers(replies: Mapping[int, dict[str, Any]]) -> dict[int, Any]:
+    """What each rank answered; the lowest rank's error where any failed."""
+    return {rank: answer_of(rank, replies[rank]) for rank in sorted(replies)}
+
+

@@ -1,0 +1,1 @@
+"""Start rank processes: an agent per host, and the environment that each MLX backend reads."""

@@ -1,0 +1,53 @@
+"""Text of ranks: carriage returns resolved, lines labelled with their ranks, the too long cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+SHOWN_LINES = 400
+SHOWN_LINE_CHARS = 2_000
+
+
+def settle(text: str) -> list[str]:
+    """Lines as a terminal would leave them: what a carriage return overwrote is gone.
+
+    >>> settle("10 %\\r50 %\\rdone\\nnext\\n")
+    ['done', 'next']
+    """
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return [line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines]
+
+
+def rank_label(ranks: Sequence[int]) -> str:
+    """`[0, 1, 2, 5] -> '0-2,5'`, the same notation that `--ranks` reads."""
+    runs: list[list[int]] = []
+    for rank in ranks:
+        if runs and rank == runs[-1][-1] + 1:
+            runs[-1].append(rank)
+        else:
+            runs.append([rank])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def label_lines(lines: Sequence[str], label: str) -> str:
+    """Each line with its ranks in front; an empty label leaves them as they are."""
+    prefix = f"[{label}] " if label else ""
+    return "".join(f"{prefix}{line}\n" for line in lines)
+
+
+def cut(lines: Sequence[str], first_rank: int) -> list[str]:
+    """At most `SHOWN_LINES` lines, head and tail, with a line between that says what is not shown."""
+    if len(lines) <= SHOWN_LINES:
+        return [_cut_line(line) for line in lines]
+    half = SHOWN_LINES // 2
+    missing = len(lines) - 2 * half
+    note = f"… {missing:,} of {len(lines):,} lines not shown; all of them: cluster.last[{first_rank}].stdout …"
+    return [*map(_cut_line, lines[:half]), note, *map(_cut_line, lines[-half:])]
+
+
+def _cut_line(line: str) -> str:
+    if len(line) <= SHOWN_LINE_CHARS:
+        return line
+    return f"{line[:SHOWN_LINE_CHARS]}… ({len(line) - SHOWN_LINE_CHARS:,} characters not shown)"

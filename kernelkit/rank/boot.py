@@ -1,0 +1,86 @@
+"""Start a rank: one Jupyter kernel whose keys come on standard input and whose ports are its own.
+
+The agent writes one JSON line (keys, environment); the rank answers with one JSON line (ports,
+pid) once its sockets are bound. From then on it is a Jupyter kernel like any other, except that
+it ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from ipykernel.kernelapp import IPKernelApp
+from traitlets.config import Config
+
+
+class RankApp(IPKernelApp):
+    """An IPython kernel with nothing of its user's profile: a rank behaves alike on every host."""
+
+    def init_connection_file(self) -> None:
+        """No file: what it would hold came on standard input."""
+
+    def write_connection_file(self, **kwargs: Any) -> None:
+        """No file: it would hold the keys."""
+
+    def load_config_files(self) -> None:
+        """The user's kernel configuration stays out: it may differ from host to host."""
+
+    def init_code(self) -> None:
+        """The user's startup files stay out as well."""
+
+    def ports(self) -> dict[str, int]:
+        names = ("shell", "iopub", "control", "stdin", "hb")
+        return {f"{name}_port": int(getattr(self, f"{name}_port")) for name in names}
+
+
+def main() -> None:
+    """Read the boot line, become a kernel, say so, and serve until standard input ends."""
+    die_with_parent()
+    boot = json.loads(sys.stdin.buffer.readline())
+    os.environ.update(boot["env"])
+    answer = os.dup(sys.stdout.fileno())
+    threading.Thread(target=_leave_at_end_of_input, name="kernelkit-stdin", daemon=True).start()
+
+    app = RankApp.instance(config=_config(boot), ip="127.0.0.1", transport="tcp", log_level=50)
+    app.curve_publickey = boot["curve_publickey"].encode()
+    app.curve_secretkey = boot["curve_secretkey"].encode()
+    app.initialize([])
+
+    from kernelkit.rank import ops  # after the sockets are bound: mlx takes its time to load
+
+    ops.prepare(app.shell, rank=boot["rank"], world_size=boot["world_size"])
+    with os.fdopen(answer, "w") as out:
+        out.write(json.dumps({"pid": os.getpid(), **app.ports()}) + "\n")
+    app.start()
+
+
+def _config(boot: dict[str, Any]) -> Config:
+    config = Config()
+    config.Session.key = boot["key"].encode()
+    config.HistoryManager.enabled = False
+    return config
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process with its agent; elsewhere the end of standard input must do.
+
+    It covers the one moment in which the watching thread cannot run: MLX's `init` holds the GIL
+    while it waits for a peer.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _leave_at_end_of_input() -> None:
+    """Standard input ends with the agent, and the agent ends with the notebook: leave at once."""
+    while os.read(0, 4096):
+        pass
+    os._exit(0)

@@ -1,0 +1,132 @@
+"""The model operations of a rank: find the files, load this rank's shard, generate, stop, unload."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import mlx.core as mx
+
+from kernelkit.errors import NoModelError
+from kernelkit.rank import state
+from kernelkit.rank.generate import StopControl
+from kernelkit.rank.generate import generate as run_generation
+from kernelkit.rank.load import load as load_shard
+from kernelkit.rank.load import resolve as find_files
+
+# Often enough for the eye, seldom enough that Jupyter's rate limit never notices.
+_EVENT_INTERVAL_S = 0.05
+
+_control = StopControl()
+
+
+def resolve(name: str) -> str:
+    """Find a model's folder on this host; download or convert it first where that is needed.
+
+    Raises:
+        ModelNotFoundError: `name` leads to no model.
+    """
+    return str(find_files(name, on_progress=_throttled("files")))
+
+
+def load(path: str, strategy: Literal["tensor", "pipeline"]) -> dict[str, Any]:
+    """Load this rank's part of the model and bind `model` and `tokenizer` for the user.
+
+    Raises:
+        ModelShardError: the model cannot be cut that way; every rank says so alike.
+    """
+    assert state.group is not None
+    unload()
+    report = _throttled("load")
+    state.loaded = load_shard(Path(path), strategy=strategy, group=state.group, on_progress=report)
+    state.shell.push({"model": state.loaded.model, "tokenizer": state.loaded.tokenizer}, interactive=False)
+    return state.loaded.summary
+
+
+def unload() -> bool:
+    """Forget the model and give its memory back; says whether there was one."""
+    had = state.loaded is not None
+    state.loaded = None
+    for name in ("model", "tokenizer"):
+        state.shell.user_ns.pop(name, None)
+        state.shell.user_ns_hidden.pop(name, None)
+    gc.collect()
+    mx.clear_cache()
+    return had
+
+
+def generate(
+    prompt: str, max_tokens: int, temp: float, top_p: float, seed: int, raw: bool
+) -> dict[str, Any]:
+    """Generate on all ranks in step; rank 0 alone sends the text as it comes.
+
+    Raises:
+        NoModelError: nothing is loaded here.
+    """
+    global _control
+    if state.loaded is None:
+        raise NoModelError("no model is loaded on the ranks", cure="%model load PATH_OR_HF_ID")
+    _control = StopControl()
+    stream = _TextStream() if state.rank == 0 else None
+    result = run_generation(
+        state.loaded,
+        prompt,
+        max_tokens=max_tokens,
+        temp=temp,
+        top_p=top_p,
+        seed=seed,
+        raw=raw,
+        on_text=stream.add if stream else lambda _: None,
+        control=_control,
+    )
+    if stream:
+        stream.flush()
+    return result
+
+
+def freeze() -> int:
+    """From a subshell, while `generate` runs: pause at the next token, say which one that is."""
+    return _control.freeze()
+
+
+def release(stop_at: int) -> None:
+    """From a subshell: go on to token `stop_at`, the same on all ranks, and end there."""
+    _control.release(stop_at)
+
+
+class _TextStream:
+    """Collects pieces of text and sends them a few times a second."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._sent_s = 0.0
+
+    def add(self, text: str) -> None:
+        self._pieces.append(text)
+        if time.monotonic() - self._sent_s >= _EVENT_INTERVAL_S:
+            self.flush()
+
+    def flush(self) -> None:
+        if text := "".join(self._pieces):
+            state.publish({"event": "text", "text": text})
+        self._pieces.clear()
+        self._sent_s = time.monotonic()
+
+
+def _throttled(operation: str) -> Callable[[str, float], None]:
+    """A progress function that sends an event at most every 50 ms, and always the last one."""
+    sent_s = 0.0
+
+    def report(phase: str, fraction: float) -> None:
+        nonlocal sent_s
+        now = time.monotonic()
+        if fraction >= 1 or now - sent_s >= _EVENT_INTERVAL_S:
+            sent_s = now
+            state.publish(
+                {"event": "progress", "operation": operation, "phase": phase, "fraction": fraction}
+            )
+
+    return report

@@ -1,0 +1,58 @@
+"""The operations that the notebook may ask of a rank, by name, with JSON in and JSON out.
+
+The channel evaluates `call(name, json)` as a user expression of a silent execute request, so an
+operation runs in the kernel's main thread, or in a subshell's thread when it must answer while
+the main thread is blocked. Its answer travels in the reply; progress travels as events.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Any
+
+from kernelkit.errors import KernelkitError
+from kernelkit.rank import group, state, watch
+
+# Name to module and function. Modules load at first use: a rank that never sees a model starts faster.
+_OPERATIONS = {
+    "reserve_port": "group",
+    "join": "group",
+    "verify": "group",
+    "push": "data",
+    "pull": "data",
+    "status": "watch",
+    "resolve": "models",
+    "load": "models",
+    "generate": "models",
+    "unload": "models",
+    "freeze": "models",
+    "release": "models",
+}
+
+
+class Answer:
+    """An operation's result, shown to Jupyter as `application/json`."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {"application/json": self.content}
+
+
+def call(name: str, arguments: str) -> Answer:
+    """Run one operation; a `KernelkitError` becomes part of the answer and keeps its type."""
+    try:
+        operation = getattr(importlib.import_module(f"kernelkit.rank.{_OPERATIONS[name]}"), name)
+        return Answer({"value": operation(**json.loads(arguments))})
+    except KernelkitError as error:
+        return Answer({"error": error.to_dict()})
+
+
+def prepare(shell: Any, *, rank: int, world_size: int) -> None:
+    """Give the kernel its rank before the first cell arrives."""
+    state.shell = shell
+    state.rank, state.world_size = rank, world_size
+    group.bind_names()
+    shell.events.register("pre_execute", watch.number_cell)

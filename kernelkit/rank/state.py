@@ -1,0 +1,31 @@
+"""What one rank process knows of itself, and its way to tell the notebook.
+
+A rank is one process with one group and one model, so plain module variables say it best.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import mlx.core as mx
+
+    from kernelkit.rank.load import Loaded
+
+EVENT_MIME = "application/vnd.kernelkit.event+json"
+
+shell: Any = None
+rank = 0
+world_size = 1
+group: mx.distributed.Group | None = None
+loaded: Loaded | None = None
+model_ref: str | None = None
+
+
+def publish(event: dict[str, Any], buffers: list[bytes | memoryview] | None = None) -> None:
+    """Send an event (JSON-like, with raw buffers beside it) as output of the running request."""
+    kernel = shell.kernel
+    content = {"data": {EVENT_MIME: event}, "metadata": {}, "transient": {}}
+    kernel.session.send(
+        kernel.iopub_socket, "display_data", content, parent=kernel.get_parent(), buffers=buffers
+    )

@@ -1,0 +1,151 @@
+"""Carry values between notebook and ranks as JSON plus raw buffers, never as pickle.
+
+A value becomes a tree that `json` can write and a list of buffers. Scalars stand for themselves;
+everything else is a list whose first entry is a tag, so that no user's dict can be mistaken for
+one of ours. NumPy and MLX arrays keep dtype and shape; MLX is only touched where the process has
+loaded it already.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from ml_dtypes import bfloat16
+
+from kernelkit.errors import TransferError
+
+Buffer = bytes | memoryview
+_MAX_DEPTH = 100
+_CARRIED = "None, bool, int, float, complex, str, bytes, list, tuple, dict, NumPy and MLX arrays"
+
+
+def encode(value: Any, name: str = "value") -> tuple[Any, list[Buffer]]:
+    """Split `value` into a JSON-like tree and the buffers it refers to.
+
+    Args:
+        value: nested lists, tuples and dicts of scalars, bytes, NumPy and MLX arrays.
+        name: what to call the value in an error.
+
+    Raises:
+        TransferError: something inside is of another kind; the message says where.
+    """
+    buffers: list[Buffer] = []
+    return _encode(value, name, buffers, 0), buffers
+
+
+def _encode(value: Any, path: str, buffers: list[Buffer], depth: int) -> Any:
+    if depth > _MAX_DEPTH:
+        raise TransferError(f"{path[:80]}… is nested deeper than {_MAX_DEPTH} levels, or holds itself")
+    if value is None or isinstance(value, bool | str) or type(value) in (int, float):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        return _encode_numpy(value, path, buffers)
+    if is_mlx_array(value):
+        return _encode_mlx(value, buffers)
+    if isinstance(value, bytes | bytearray):
+        buffers.append(bytes(value))
+        return ["bytes", len(buffers) - 1]
+    if isinstance(value, complex):
+        return ["complex", value.real, value.imag]
+    if isinstance(value, int | float):  # a subclass such as an IntEnum arrives as the plain number
+        return int(value) if isinstance(value, int) else float(value)
+    if isinstance(value, list | tuple):
+        tag = "list" if isinstance(value, list) else "tuple"
+        return [tag, [_encode(v, f"{path}[{i}]", buffers, depth + 1) for i, v in enumerate(value)]]
+    if isinstance(value, dict):
+        pairs = []
+        for key, item in value.items():
+            inner = f"{path}[{key!r}]"
+            pairs.append([_encode(key, inner, buffers, depth + 1), _encode(item, inner, buffers, depth + 1)])
+        return ["dict", pairs]
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    raise TransferError(
+        f"{path} cannot be carried between notebook and ranks",
+        expected=_CARRIED,
+        got=kind,
+        cure="convert it first, or create it on the ranks in a %%sharded cell",
+    )
+
+
+def _encode_numpy(value: np.ndarray[Any, Any] | np.generic, path: str, buffers: list[Buffer]) -> Any:
+    kind = "numpy" if isinstance(value, np.ndarray) else "scalar"
+    array = np.asarray(value)
+    if array.dtype == bfloat16:
+        dtype, raw = "bfloat16", array.view(np.uint16)
+    elif array.dtype.kind in "biufcSUmM":
+        dtype, raw = array.dtype.str, array
+    else:
+        raise TransferError(
+            f"{path} has dtype {array.dtype}, which has no plain bytes",
+            expected="bool, integer, float, complex, bfloat16, fixed-length string or date",
+            cure="convert it with .astype(...)",
+        )
+    # tobytes also lays out what a transposed or sliced view holds; one copy is the price.
+    buffers.append(raw.tobytes())
+    return ["array", len(buffers) - 1, kind, dtype, list(array.shape)]
+
+
+def is_mlx_array(value: Any) -> bool:
+    """Whether `value` is an `mlx.core.array`, without importing mlx to find out."""
+    mx = sys.modules.get("mlx.core")
+    return mx is not None and isinstance(value, mx.array)
+
+
+def _encode_mlx(value: Any, buffers: list[Buffer]) -> Any:
+    array = mlx_to_numpy(value)
+    dtype = "bfloat16" if array.dtype == bfloat16 else array.dtype.str
+    buffers.append(array.tobytes())
+    return ["array", len(buffers) - 1, "mlx", dtype, list(array.shape)]
+
+
+def mlx_to_numpy(value: Any) -> np.ndarray[Any, Any]:
+    """An MLX array's numbers as NumPy; bfloat16 stays bfloat16 (the dtype of `ml_dtypes`)."""
+    mx = sys.modules["mlx.core"]
+    if value.dtype == mx.bfloat16:
+        # NumPy's buffer protocol has no bfloat16: go through the same bits as uint16.
+        bits = np.array(value.reshape(-1).view(mx.uint16))
+        return bits.view(bfloat16).reshape(value.shape)
+    return np.array(value)
+
+
+def numpy_to_mlx(array: np.ndarray[Any, Any]) -> Any:
+    """The MLX array of the same numbers; the process must have loaded mlx."""
+    mx = sys.modules["mlx.core"]
+    if array.dtype == bfloat16:
+        return mx.array(array.reshape(-1).view(np.uint16)).view(mx.bfloat16).reshape(array.shape)
+    return mx.array(array)
+
+
+def decode(
+    tree: Any, buffers: Sequence[Buffer], to_mlx: Callable[[np.ndarray[Any, Any]], Any] | None = None
+) -> Any:
+    """Undo `encode`.
+
+    Args:
+        tree: what `encode` returned, after any number of trips through JSON.
+        buffers: its buffers, in order.
+        to_mlx: makes an MLX array (a rank gives `numpy_to_mlx`); without it MLX arrays arrive as NumPy.
+    """
+    if not isinstance(tree, list):
+        return tree
+    tag, *rest = tree
+    if tag == "list":
+        return [decode(item, buffers, to_mlx) for item in rest[0]]
+    if tag == "tuple":
+        return tuple(decode(item, buffers, to_mlx) for item in rest[0])
+    if tag == "dict":
+        return {decode(k, buffers, to_mlx): decode(v, buffers, to_mlx) for k, v in rest[0]}
+    if tag == "bytes":
+        return bytes(buffers[rest[0]])
+    if tag == "complex":
+        return complex(*rest)
+    index, kind, dtype, shape = rest
+    real = bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    # The buffer belongs to the message: copy, so that the array can be written to and outlives it.
+    array = np.frombuffer(bytearray(buffers[index]), dtype=real).reshape(shape)
+    if kind == "scalar":
+        return array[()]
+    return to_mlx(array) if kind == "mlx" and to_mlx else array

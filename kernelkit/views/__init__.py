@@ -1,0 +1,1 @@
+"""Pictures of plain data: pure functions that know no cluster and no process."""

@@ -1,0 +1,29 @@
+"""A table as text and as HTML: the same cells, aligned for reading in either."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+Rows = Sequence[Sequence[str]]
+
+
+def text_table(columns: Sequence[str], rows: Rows) -> str:
+    """Columns padded to their widest cell, two spaces apart, no trailing space."""
+    widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
+    lines = [columns, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def html_table(columns: Sequence[str], rows: Rows, caption: str) -> str:
+    """A plain table that takes its colours from the notebook's theme."""
+    head = "".join(f'<th scope="col" style="text-align:left">{escape(name)}</th>' for name in columns)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) + "</tr>"
+        for row in rows
+    )
+    title = f'<caption style="caption-side:top;text-align:left;padding:0">{escape(caption)}</caption>'
+    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
