@@ -176,7 +176,9 @@ class JupyterChannel:
 
 
 def _operation_request(operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    call = f"__import__('kernelkit.rank.ops', fromlist=['call']).call({operation!r}, {json.dumps(arguments)!r})"
+    call = (
+        f"__import__('kernelkit.rank.ops', fromlist=['call']).call({operation!r}, {json.dumps(arguments)!r})"
+    )
     return {
         "code": "",
         "silent": True,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import weakref
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from kernelkit import values
 from kernelkit.channel.base import Message
@@ -15,10 +15,9 @@ from kernelkit.cluster.result import Result
 from kernelkit.cluster.runner import ASK_TIMEOUT_S, OnEvent, OnTurn, Runner
 from kernelkit.cluster.status import ClusterStatus, RankStatus
 from kernelkit.errors import ArgumentError, ClusterError
+from kernelkit.model import ShardedModel, Strategy
 from kernelkit.outputs import RankOutput
 
-if TYPE_CHECKING:
-    from kernelkit.model import ShardedModel
 
 def connect(world_size: int = 2, *, report: Report = lambda _: None) -> Cluster:
     """Start local ranks on MLX's ring backend and form a group of them.
@@ -103,6 +102,16 @@ class Cluster:
         self._runner.run(code, outputs, cell, on_turn)
         return result
 
+    def operate(
+        self,
+        requests: Mapping[int, tuple[str, Mapping[str, Any]]],
+        *,
+        on_event: OnEvent = lambda rank, event: None,
+        on_interrupt: Callable[[], bool] | None = None,
+    ) -> dict[int, Any]:
+        """Run one of the ranks' own operations on each, and gather the answers; see `Runner.operate`."""
+        return self._runner.operate(requests, on_event=on_event, on_interrupt=on_interrupt)
+
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in every rank that runs something; safe from another thread."""
         channel = self._runner.members.channel
@@ -151,7 +160,7 @@ class Cluster:
     def load(
         self,
         name: str,
-        strategy: Literal["tensor", "pipeline"] = "tensor",
+        strategy: Strategy = "tensor",
         *,
         on_event: OnEvent = lambda rank, event: None,
     ) -> ShardedModel:
@@ -165,8 +174,6 @@ class Cluster:
         Raises:
             ModelNotFoundError, ModelShardError: before anything is loaded.
         """
-        from kernelkit.model import ShardedModel
-
         self.model = None
         self.model = ShardedModel.load(self, name, strategy, on_event)
         return self.model

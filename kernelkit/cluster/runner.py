@@ -75,9 +75,7 @@ class Runner:
         """The members were closed."""
         self._members = None
 
-    def run(
-        self, code: str, outputs: Mapping[int, RankOutput], cell: int | None, on_turn: OnTurn
-    ) -> None:
+    def run(self, code: str, outputs: Mapping[int, RankOutput], cell: int | None, on_turn: OnTurn) -> None:
         """Run a cell on the ranks of `outputs`, and fill them while it runs.
 
         Raises:
@@ -104,7 +102,7 @@ class Runner:
         buffers: Sequence[Buffer] = (),
         on_event: OnEvent = lambda rank, event: None,
         on_message: OnMessage = lambda message: None,
-        on_interrupt: Callable[[], None] | None = None,
+        on_interrupt: Callable[[], bool] | None = None,
     ) -> dict[int, Any]:
         """Run one of the ranks' own operations on each, and gather the answers.
 
@@ -112,7 +110,8 @@ class Runner:
             requests: rank to operation and arguments.
             buffers: raw bytes for every one of them.
             on_event: called with the progress that a rank reports.
-            on_interrupt: what to do on Ctrl-C instead of interrupting the ranks.
+            on_interrupt: how to end the operation on the first Ctrl-C; where it returns False, and on
+                the second Ctrl-C, the ranks are interrupted.
 
         Raises:
             KernelkitError: what an operation raised; of several ranks the lowest one's.
@@ -130,8 +129,7 @@ class Runner:
                 for rank, (operation, arguments) in requests.items()
             }
             wait = Wait(members, sent)
-            interrupted = self._follow(wait, take, lambda: None, on_interrupt)
-            if interrupted and on_interrupt is None:
+            if self._follow(wait, take, lambda: None, on_interrupt):
                 self._recheck(wait)
                 raise CellInterruptedError("interrupted", cure="%cluster restart" if self.failure else "")
             try:
@@ -170,15 +168,14 @@ class Runner:
         wait: Wait,
         on_message: OnMessage,
         on_turn: Callable[[], None],
-        on_interrupt: Callable[[], None] | None = None,
+        on_interrupt: Callable[[], bool] | None = None,
     ) -> bool:
-        """Wait for all ranks; says whether the user interrupted them.
+        """Wait for all ranks; says whether they were interrupted at the user's wish.
 
         An error on one rank usually leaves the others waiting for it in a collective: they get a
         moment to end, and are interrupted then.
         """
         first_error_s = None
-        interrupted = False
         while wait.running:
             try:
                 wait.turn(on_message)
@@ -187,14 +184,13 @@ class Runner:
                     first_error_s = time.monotonic()
                 if first_error_s is not None and time.monotonic() > first_error_s + ERROR_GRACE_S:
                     self._settle(wait, on_message)
-                    break
+                    return False
             except KeyboardInterrupt:
-                interrupted = True
-                if on_interrupt is None:
+                gentle, on_interrupt = on_interrupt, None
+                if gentle is None or not gentle():
                     self._settle(wait, on_message)
-                    break
-                on_interrupt()
-        return interrupted
+                    return True
+        return False
 
     def _settle(self, wait: Wait, on_message: OnMessage) -> None:
         """Interrupt what still runs; what does not end is stuck, and the group with it."""
@@ -213,7 +209,9 @@ class Runner:
             return
         members = self.members
         arguments = {"nonce": secrets.randbelow(2**30)}
-        check = Wait(members, {rank: members.channel.call(rank, "verify", arguments) for rank in members.facts})
+        check = Wait(
+            members, {rank: members.channel.call(rank, "verify", arguments) for rank in members.facts}
+        )
         if not check.until_done(INTERRUPT_GRACE_S) or check.failed:
             self.failure = "the ranks are out of step: some entered a collective that others did not"
             return

@@ -149,5 +149,3 @@ def call_all(
 def answers(replies: Mapping[int, dict[str, Any]]) -> dict[int, Any]:
     """What each rank answered; the lowest rank's error where any failed."""
     return {rank: answer_of(rank, replies[rank]) for rank in sorted(replies)}
-
-

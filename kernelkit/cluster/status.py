@@ -33,7 +33,16 @@ class RankStatus:
 
     def cells(self) -> tuple[str, ...]:
         memory = "" if self.memory_bytes is None else format_bytes(self.memory_bytes)
-        return (str(self.rank), self.host, str(self.pid), self.device, self.blas, self.mlx, memory, self.doing)
+        return (
+            str(self.rank),
+            self.host,
+            str(self.pid),
+            self.device,
+            self.blas,
+            self.mlx,
+            memory,
+            self.doing,
+        )
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,9 @@ def tokens_of(output: RankOutput) -> list[Token]:
 def _display_tokens(display: Display) -> list[Token]:
     if display.is_text:
         return [Token("stdout", line) for line in settle(display.text)]
-    return [Token("display", json.dumps({"data": display.data, "metadata": display.metadata}, sort_keys=True))]
+    return [
+        Token("display", json.dumps({"data": display.data, "metadata": display.metadata}, sort_keys=True))
+    ]
 
 
 def fold(tokens: Mapping[int, Sequence[Token]]) -> list[Block]:

@@ -43,7 +43,9 @@ def cut(lines: Sequence[str], first_rank: int) -> list[str]:
         return [_cut_line(line) for line in lines]
     half = SHOWN_LINES // 2
     missing = len(lines) - 2 * half
-    note = f"… {missing:,} of {len(lines):,} lines not shown; all of them: cluster.last[{first_rank}].stdout …"
+    note = (
+        f"… {missing:,} of {len(lines):,} lines not shown; all of them: cluster.last[{first_rank}].stdout …"
+    )
     return [*map(_cut_line, lines[:half]), note, *map(_cut_line, lines[-half:])]
 
 

@@ -85,11 +85,15 @@ def _download(name: str, on_progress: Progress) -> Path:
     except hub.RepositoryNotFoundError as error:
         got = "no such folder here, and no such public model on the hub"
         cure = "check the spelling; for a private model log in with `hf auth login`"
-        raise ModelNotFoundError(f"there is no model {name!r}", expected=_EXPECTED, got=got, cure=cure) from error
+        raise ModelNotFoundError(
+            f"there is no model {name!r}", expected=_EXPECTED, got=got, cure=cure
+        ) from error
     except hub.LocalEntryNotFoundError as error:
         got = "no such folder here, no copy in the hub's cache, and the hub cannot be reached"
         cure = "connect this host to the network, or give the path of a local folder"
-        raise ModelNotFoundError(f"there is no model {name!r}", expected=_EXPECTED, got=got, cure=cure) from error
+        raise ModelNotFoundError(
+            f"there is no model {name!r}", expected=_EXPECTED, got=got, cure=cure
+        ) from error
     except (hub.HTTPError, hub.HFValidationError, OSError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelNotFoundError(f"{name} could not be downloaded", got=reason[0]) from error

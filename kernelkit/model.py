@@ -1,0 +1,241 @@
+"""A language model that is sharded over the ranks of a cluster, as the user holds it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+from kernelkit.errors import ArgumentError, NoModelError
+from kernelkit.units import format_bytes, format_rate
+from kernelkit.views.table import html_table, text_table
+
+Strategy = Literal["tensor", "pipeline"]
+OnEvent = Callable[[int, dict[str, Any]], None]
+OnText = Callable[[str], None]
+
+_COLUMNS = ("rank", "layers", "heads", "KV heads", "dtype", "weights")
+
+
+class Operator(Protocol):
+    """What a model needs of the cluster: run the ranks' own operations."""
+
+    @property
+    def world_size(self) -> int: ...
+
+    def operate(
+        self,
+        requests: Mapping[int, tuple[str, Mapping[str, Any]]],
+        *,
+        on_event: OnEvent = ...,
+        on_interrupt: Callable[[], bool] | None = ...,
+    ) -> dict[int, Any]: ...
+
+    def ask(self, operation: str, arguments: Mapping[str, Any]) -> dict[int, Any]: ...
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What one call of `generate` gave.
+
+    Attributes:
+        text: the new text alone.
+        tokens: its token ids.
+        prompt_tokens: length of the prompt, chat template included.
+        prompt_tokens_per_s: prefill speed.
+        tokens_per_s: decode speed.
+        peak_memory_bytes: per rank, the most that MLX held at once.
+        finish_reason: `stop` (end of text), `length` (max_tokens), `stopped` (by the user).
+        seed: draws the same text again, on as many ranks.
+    """
+
+    text: str
+    tokens: list[int]
+    prompt_tokens: int
+    prompt_tokens_per_s: float
+    tokens_per_s: float
+    peak_memory_bytes: tuple[int, ...]
+    finish_reason: str
+    seed: int
+    _streamed: bool = field(default=False, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        data = asdict(self)
+        del data["_streamed"]
+        return data
+
+    @property
+    def summary(self) -> str:
+        """Speeds and memory, two lines."""
+        ends = {"stop": "end of text", "length": "max tokens", "stopped": "stopped"}
+        memory = ", ".join(format_bytes(size) for size in self.peak_memory_bytes)
+        return (
+            f"prompt {self.prompt_tokens} tokens, {format_rate(self.prompt_tokens_per_s, 'tokens')}; "
+            f"generated {len(self.tokens)} tokens, {format_rate(self.tokens_per_s, 'tokens')} "
+            f"({ends.get(self.finish_reason, self.finish_reason)})\n"
+            f"peak memory per rank: {memory}; seed {self.seed}"
+        )
+
+    def __repr__(self) -> str:
+        return self.summary if self._streamed else f"{self.text}\n\n{self.summary}"
+
+
+class ShardedModel:
+    """A loaded model. Made by `Cluster.load`.
+
+    Attributes:
+        name: what was asked for.
+        path: its folder on the ranks' host.
+        strategy: `tensor` or `pipeline`.
+        summaries: per rank, what it holds: layers, heads, dtype, bytes.
+    """
+
+    def __init__(
+        self,
+        cluster: Operator,
+        name: str,
+        path: str,
+        strategy: Strategy,
+        summaries: dict[int, dict[str, Any]],
+    ) -> None:
+        self._cluster = cluster
+        self._loaded = True
+        self.name = name
+        self.path = path
+        self.strategy = strategy
+        self.summaries = summaries
+
+    @classmethod
+    def load(cls, cluster: Operator, name: str, strategy: Strategy, on_event: OnEvent) -> ShardedModel:
+        """Find the files on one rank, then load every rank's shard at the same time."""
+        if strategy not in ("tensor", "pipeline"):
+            raise ArgumentError("unknown strategy", expected="tensor or pipeline", got=repr(strategy))
+        path = cluster.operate({0: ("resolve", {"name": name})}, on_event=on_event)[0]
+        arguments = {"path": path, "strategy": strategy}
+        requests = {rank: ("load", arguments) for rank in range(cluster.world_size)}
+        return cls(cluster, name, path, strategy, cluster.operate(requests, on_event=on_event))
+
+    def generate(
+        self,
+        prompt: str,
+        max_tokens: int = 256,
+        *,
+        temp: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        raw: bool = False,
+        on_text: OnText | None = None,
+    ) -> Generation:
+        """Generate text on all ranks in step.
+
+        Args:
+            prompt: the user's message; the model's chat template is put around it where it has one.
+            max_tokens: at most so many new tokens.
+            temp: 0 takes the likeliest token each time; above it, tokens are drawn.
+            top_p: draw among the likeliest tokens that together have this probability.
+            seed: of the drawing, alike on every rank; one is chosen and reported if it is None.
+            raw: leave the chat template out.
+            on_text: is given the text as it comes.
+
+        Raises:
+            ArgumentError: a setting out of range.
+            NoModelError: the model was unloaded.
+        """
+        self._check(prompt, max_tokens, temp, top_p)
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        arguments = {
+            "prompt": prompt, "max_tokens": max_tokens, "temp": temp, "top_p": top_p, "seed": seed, "raw": raw,
+        }  # fmt: skip
+
+        def take(rank: int, event: dict[str, Any]) -> None:
+            if event["event"] == "text" and on_text is not None:
+                on_text(event["text"])
+
+        answers = self._cluster.operate(
+            {rank: ("generate", arguments) for rank in range(self._cluster.world_size)},
+            on_event=take,
+            on_interrupt=self._stop_in_step,
+        )
+        first = answers[0]
+        return Generation(
+            text=first["text"],
+            tokens=first["tokens"],
+            prompt_tokens=first["prompt_tokens"],
+            prompt_tokens_per_s=first["prompt_tokens_per_s"],
+            tokens_per_s=first["generation_tokens_per_s"],
+            peak_memory_bytes=tuple(answers[rank]["peak_memory_bytes"] for rank in sorted(answers)),
+            finish_reason=first["finish_reason"],
+            seed=seed,
+            _streamed=on_text is not None,
+        )
+
+    def unload(self) -> None:
+        """Free the weights on every rank. Safe to call twice."""
+        if self._loaded:
+            self._loaded = False
+            self._cluster.operate({rank: ("unload", {}) for rank in range(self._cluster.world_size)})
+
+    def _stop_in_step(self) -> bool:
+        """Stop all ranks after the same token, so that the group stays in step.
+
+        Two rounds: every rank pauses and says how far it is or must still get; then all go on to
+        the furthest of these and end there. No collective per token is needed for it.
+        """
+        reached = self._cluster.ask("freeze", {})
+        if len(reached) < self._cluster.world_size:
+            return False
+        released = self._cluster.ask("release", {"stop_at": max(reached.values())})
+        return len(released) == self._cluster.world_size
+
+    def _check(self, prompt: str, max_tokens: int, temp: float, top_p: float) -> None:
+        if not self._loaded:
+            raise NoModelError("this model was unloaded", cure="%model load PATH_OR_HF_ID")
+        if not prompt:
+            raise ArgumentError("the prompt is empty", expected="some text")
+        if max_tokens < 1:
+            raise ArgumentError("max_tokens is too small", expected="1 or more", got=str(max_tokens))
+        if temp < 0:
+            raise ArgumentError("the temperature is negative", expected="0 or more", got=str(temp))
+        if not 0 < top_p <= 1:
+            raise ArgumentError("top_p is no probability", expected="above 0, at most 1", got=str(top_p))
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows = []
+        for rank, part in self.summaries.items():
+            start, end = part["layer_range"]
+            share = self._cluster.world_size if self.strategy == "tensor" else 1
+            rows.append(
+                (
+                    str(rank),
+                    f"{start}-{end - 1}",
+                    str(part["heads_padded"] // share),
+                    str(part["kv_heads_padded"] // share),
+                    part["dtype"],
+                    format_bytes(part["weight_bytes"]),
+                )
+            )
+        return rows
+
+    def _title(self) -> str:
+        part = next(iter(self.summaries.values()))
+        ranks = self._cluster.world_size
+        over = f"{self.strategy} parallel over {ranks} ranks" if ranks > 1 else "on one rank"
+        return f"{self.name} ({part['model_type']}, {part['layers']} layers), {over}"
+
+    def _padding(self) -> str:
+        part = next(iter(self.summaries.values()))
+        if part["heads_padded"] == part["heads"]:
+            return ""
+        return (
+            f"padded with zero heads so that they divide: {part['heads']} → {part['heads_padded']} heads, "
+            f"{part['kv_heads']} → {part['kv_heads_padded']} KV heads"
+        )
+
+    def __repr__(self) -> str:
+        table = text_table(_COLUMNS, self._rows())
+        return "\n".join(filter(None, [self._title(), table, self._padding()]))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        caption = ". ".join(filter(None, [self._title(), self._padding()]))
+        return {"text/plain": repr(self), "text/html": html_table(_COLUMNS, self._rows(), caption)}
