@@ -113,7 +113,7 @@ class ShardedModel:
             raise ArgumentError("unknown strategy", expected="tensor or pipeline", got=repr(strategy))
         path = cluster.operate({0: ("resolve", {"name": name})}, on_event=on_event)[0]
         arguments = {"path": path, "strategy": strategy}
-        requests = {rank: ("load", arguments) for rank in range(cluster.world_size)}
+        requests = dict.fromkeys(range(cluster.world_size), ("load", arguments))
         return cls(cluster, name, path, strategy, cluster.operate(requests, on_event=on_event))
 
     def generate(
@@ -144,16 +144,15 @@ class ShardedModel:
         """
         self._check(prompt, max_tokens, temp, top_p)
         seed = secrets.randbelow(2**31) if seed is None else seed
-        arguments = {
-            "prompt": prompt, "max_tokens": max_tokens, "temp": temp, "top_p": top_p, "seed": seed, "raw": raw,
-        }  # fmt: skip
+        sampling = {"temp": temp, "top_p": top_p, "seed": seed}
+        arguments = {"prompt": prompt, "max_tokens": max_tokens, "raw": raw, **sampling}
 
         def take(rank: int, event: dict[str, Any]) -> None:
             if event["event"] == "text" and on_text is not None:
                 on_text(event["text"])
 
         answers = self._cluster.operate(
-            {rank: ("generate", arguments) for rank in range(self._cluster.world_size)},
+            dict.fromkeys(range(self._cluster.world_size), ("generate", arguments)),
             on_event=take,
             on_interrupt=self._stop_in_step,
         )
@@ -174,7 +173,7 @@ class ShardedModel:
         """Free the weights on every rank. Safe to call twice."""
         if self._loaded:
             self._loaded = False
-            self._cluster.operate({rank: ("unload", {}) for rank in range(self._cluster.world_size)})
+            self._cluster.operate(dict.fromkeys(range(self._cluster.world_size), ("unload", {})))
 
     def _stop_in_step(self) -> bool:
         """Stop all ranks after the same token, so that the group stays in step.
@@ -201,7 +200,7 @@ class ShardedModel:
             raise ArgumentError("top_p is no probability", expected="above 0, at most 1", got=str(top_p))
 
     def _rows(self) -> list[tuple[str, ...]]:
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for rank, part in self.summaries.items():
             start, end = part["layer_range"]
             share = self._cluster.world_size if self.strategy == "tensor" else 1

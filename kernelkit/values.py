@@ -107,8 +107,10 @@ def mlx_to_numpy(value: Any) -> np.ndarray[Any, Any]:
     if value.dtype == mx.bfloat16:
         # NumPy's buffer protocol has no bfloat16: go through the same bits as uint16.
         bits = np.array(value.reshape(-1).view(mx.uint16))
-        return bits.view(bfloat16).reshape(value.shape)
-    return np.array(value)
+        shaped: np.ndarray[Any, Any] = bits.view(bfloat16).reshape(value.shape)
+        return shaped
+    array: np.ndarray[Any, Any] = np.array(value)
+    return array
 
 
 def numpy_to_mlx(array: np.ndarray[Any, Any]) -> Any:

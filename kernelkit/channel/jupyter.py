@@ -37,7 +37,7 @@ class _Connection:
     """One rank's sockets and the two sessions that sign for them."""
 
     def __init__(self, context: zmq.Context[Any], keys: Keys, ports: Mapping[str, int]) -> None:
-        info = {
+        info: Any = {
             "ip": "127.0.0.1",
             "transport": "tcp",
             "key": keys.key,
@@ -48,7 +48,7 @@ class _Connection:
         }
         self.main, self.side = KernelClient(context=context), KernelClient(context=context)
         for client in (self.main, self.side):
-            client.load_connection_info(dict(info))
+            client.load_connection_info(info.copy())
         self.iopub = self.main.connect_iopub()
         self.shell = self.main.connect_shell()
         self.control = self.main.connect_control()
@@ -122,7 +122,7 @@ class JupyterChannel:
 
     def poll(self, timeout_s: float) -> list[Message]:
         messages: list[Message] = []
-        for socket, _ in self._poller.poll(timeout_s * 1000):
+        for socket, _ in self._poller.poll(int(timeout_s * 1000)):
             rank, client = self._sources[socket]
             for _ in range(_MAX_BATCH):
                 _, raw = client.session.recv(socket, mode=zmq.NOBLOCK)

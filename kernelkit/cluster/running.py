@@ -38,7 +38,7 @@ class Wait:
         self._crew = crew
         self._ranks = {request: rank for rank, request in requests.items()}
         # A request is over when both its reply and its idle have come: output may follow the reply.
-        self._open = {rank: 2 for rank in requests}
+        self._open = dict.fromkeys(requests, 2)
         self.replies: dict[int, dict[str, Any]] = {}
 
     @property

@@ -115,7 +115,9 @@ class Agent:
             start_new_session=True,
         )
         rank = self.ranks[spec["rank"]] = _Rank(spec["rank"], process)
-        assert process.stdin and process.stdout and process.stderr
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
         with contextlib.suppress(BrokenPipeError):  # it died at once: the exit event tells
             process.stdin.write(json.dumps(spec["boot"]).encode() + b"\n")
             process.stdin.flush()

@@ -98,6 +98,20 @@ class RankOutput:
         """`repr` of the last expression's value, or None where there was none."""
         return self.value.text if self.value else None
 
+    def recent(self, chars: int) -> RankOutput:
+        """The newest part, some `chars` characters of it: enough for a live view, cheap to draw."""
+        recent: list[Stream | Display] = []
+        left = chars
+        for item in reversed(self.items):
+            if isinstance(item, Stream):
+                text = (item.tail or item.head)[-left:]
+                item = Stream(item.name, text)
+                left -= len(text)
+            recent.insert(0, item)
+            if left <= 0 or len(recent) > KEPT_DISPLAYS:
+                break
+        return RankOutput(self.rank, recent)
+
     def _stream(self, name: str) -> str:
         return "".join(i.text for i in self.items if isinstance(i, Stream) and i.name == name)
 

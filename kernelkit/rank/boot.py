@@ -15,6 +15,7 @@ import threading
 from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp
+from tornado.ioloop import IOLoop
 from traitlets.config import Config
 
 
@@ -33,7 +34,7 @@ class RankApp(IPKernelApp):
     def init_code(self) -> None:
         """The user's startup files stay out as well."""
 
-    def ports(self) -> dict[str, int]:
+    def bound_ports(self) -> dict[str, int]:
         names = ("shell", "iopub", "control", "stdin", "hb")
         return {f"{name}_port": int(getattr(self, f"{name}_port")) for name in names}
 
@@ -49,14 +50,20 @@ def main() -> None:
     app = RankApp.instance(config=_config(boot), ip="127.0.0.1", transport="tcp", log_level=50)
     app.curve_publickey = boot["curve_publickey"].encode()
     app.curve_secretkey = boot["curve_secretkey"].encode()
-    app.initialize([])
+    app.initialize([])  # type: ignore[no-untyped-call]
 
     from kernelkit.rank import ops  # after the sockets are bound: mlx takes its time to load
 
     ops.prepare(app.shell, rank=boot["rank"], world_size=boot["world_size"])
-    with os.fdopen(answer, "w") as out:
-        out.write(json.dumps({"pid": os.getpid(), **app.ports()}) + "\n")
-    app.start()
+
+    def announce() -> None:
+        with os.fdopen(answer, "w") as out:
+            out.write(json.dumps({"pid": os.getpid(), **app.bound_ports()}) + "\n")
+
+    # From inside the running loop: ipykernel sets its handlers in `start`, from another thread than
+    # the one that polls the sockets, and a message that came before may lie there unseen for ever.
+    IOLoop.current().add_callback(announce)
+    app.start()  # type: ignore[no-untyped-call]
 
 
 def _config(boot: dict[str, Any]) -> Config:

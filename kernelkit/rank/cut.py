@@ -10,7 +10,7 @@ from math import gcd
 from typing import Any, Literal
 
 import mlx.core as mx
-import mlx.nn as nn
+from mlx.nn.layers.base import Module
 
 from kernelkit.errors import ArgumentError, ModelShardError
 from kernelkit.rank.pad import pad_llama
@@ -33,7 +33,7 @@ def text_config(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, **config.get("text_config", {})}
 
 
-def cut(model: nn.Module, config: dict[str, Any], strategy: Strategy, group: mx.distributed.Group) -> None:
+def cut(model: Module, config: dict[str, Any], strategy: Strategy, group: mx.distributed.Group) -> None:
     """Keep this rank's part of a lazily loaded model: nothing is read, no collective runs.
 
     Args:
@@ -70,11 +70,11 @@ def cut(model: nn.Module, config: dict[str, Any], strategy: Strategy, group: mx.
         ) from error
 
 
-def _can_pipeline(model: nn.Module) -> bool:
+def _can_pipeline(model: Module) -> bool:
     return hasattr(model, "model") and hasattr(model.model, "pipeline")
 
 
-def _check_pipeline(model: nn.Module, config: dict[str, Any], ranks: int) -> None:
+def _check_pipeline(model: Module, config: dict[str, Any], ranks: int) -> None:
     if not _can_pipeline(model):
         raise ModelShardError(
             f"mlx-lm cannot run {config['model_type']} as a pipeline",
@@ -92,7 +92,7 @@ def _check_pipeline(model: nn.Module, config: dict[str, Any], ranks: int) -> Non
         )
 
 
-def _check_tensor(model: nn.Module, config: dict[str, Any], ranks: int) -> None:
+def _check_tensor(model: Module, config: dict[str, Any], ranks: int) -> None:
     if not hasattr(model, "shard"):
         raise ModelShardError(
             f"mlx-lm cannot cut the layers of {config['model_type']}",

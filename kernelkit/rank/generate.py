@@ -57,7 +57,7 @@ def generate(
     mx.reset_peak_memory()
     tokens: list[int] = []
     pieces: list[str] = []
-    options = {"max_tokens": max_tokens, "sampler": make_sampler(temp=temp, top_p=top_p)}
+    options: dict[str, Any] = {"max_tokens": max_tokens, "sampler": make_sampler(temp=temp, top_p=top_p)}
     try:
         with closing(stream_generate(loaded.model, loaded.tokenizer, prompt_ids, **options)) as responses:
             for response in responses:

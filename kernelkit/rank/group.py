@@ -62,7 +62,9 @@ def join(backend: str | None, env: dict[str, str], files: dict[str, str]) -> dic
             _reserved.close()
             _reserved = None
         try:
-            state.group = mx.distributed.init(strict=True, backend=backend) if backend else mx.distributed.init()
+            state.group = (
+                mx.distributed.init(strict=True, backend=backend) if backend else mx.distributed.init()
+            )
         except RuntimeError as error:
             raise ConnectError(f"rank {state.rank} could not join the {backend} group: {error}") from error
     formed = (state.group.rank(), state.group.size())
@@ -89,7 +91,7 @@ def verify(nonce: int) -> None:
     if state.world_size == 1:
         return
     mine = mx.array([nonce, state.rank], dtype=mx.int32)
-    seen = mx.distributed.all_gather(mine, group=state.group).tolist()
+    seen: Any = mx.distributed.all_gather(mine, group=state.group).tolist()
     expected = [item for r in range(state.world_size) for item in (nonce, r)]
     if seen != expected:
         raise ConnectError(

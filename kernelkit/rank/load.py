@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
-from mlx.utils import tree_flatten
+from mlx.nn.layers.base import Module
 
 from kernelkit.errors import ModelNotFoundError
 from kernelkit.rank.cut import Strategy, cut, text_config
 from kernelkit.rank.locate import Progress
 from kernelkit.rank.locate import resolve as resolve
-from kernelkit.rank.precision import dtype_name, quantization, set_precision, weight_bytes
+from kernelkit.rank.precision import dtype_name, parameters, quantization, set_precision, weight_bytes
 
 # What mlx-lm and transformers raise on files that are broken or do not belong together.
 _BAD_FILES = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError)
@@ -36,7 +35,7 @@ class Loaded:
         summary: what was loaded, JSON-like, with the same keys on every rank.
     """
 
-    model: nn.Module
+    model: Module
     tokenizer: Any
     config: dict[str, Any]
     summary: dict[str, Any]
@@ -60,7 +59,8 @@ def load(
         strategy: "tensor" cuts every layer, "pipeline" gives each rank whole layers.
         group: the global group; with a size of 1 the model stays whole.
         dtype: "auto", what is fastest on this device; or a choice of `precision.set_precision`.
-        on_progress: called with a phase ("reading", "sharding", "weights") and the part done, 0 to 1.
+        on_progress: called with a phase ("reading", "sharding", "tokenizer", "weights") and the
+            part done, 0 to 1.
 
     Raises:
         ModelNotFoundError: mlx-lm has no such architecture, or the files do not make a model.
@@ -70,15 +70,15 @@ def load(
     start_s = time.perf_counter()
     on_progress("reading", 0.0)
     model, config = _build(path)
-    on_progress("reading", 0.5)
+    on_progress("reading", 1.0)
     compute_dtype = set_precision(model, dtype)
     whole = {"layers": len(model.layers), "total_weight_bytes": weight_bytes(model)}
     on_progress("sharding", 0.0)
     cut(model, config, strategy, group)
     on_progress("sharding", 1.0)
-    # After the refusals: it takes seconds.
-    tokenizer = _load_tokenizer(path, config)
-    on_progress("reading", 1.0)
+    on_progress("tokenizer", 0.0)
+    tokenizer = _load_tokenizer(path, config)  # after the refusals: it takes seconds
+    on_progress("tokenizer", 1.0)
     _evaluate(model, on_progress)
     mx.clear_cache()
 
@@ -92,7 +92,7 @@ def load(
     return Loaded(model, tokenizer, config, summary)
 
 
-def _build(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+def _build(path: Path) -> tuple[Module, dict[str, Any]]:
     """mlx-lm's model with its weights as promises: only the headers of the files are read."""
     # transformers tells every rank's user at import that there is no PyTorch.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
@@ -117,10 +117,11 @@ def _build(path: Path) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def _load_tokenizer(path: Path, config: dict[str, Any]) -> Any:
-    from mlx_lm.utils import load_tokenizer
+    from mlx_lm import utils
 
+    read: Any = utils.load_tokenizer  # not annotated upstream
     try:
-        return load_tokenizer(path, eos_token_ids=config.get("eos_token_id"))
+        return read(path, eos_token_ids=config.get("eos_token_id"))
     except _BAD_FILES as error:
         raise ModelNotFoundError(f"the tokenizer in {path} cannot be read", got=_first_line(error)) from error
 
@@ -130,10 +131,10 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def _evaluate(model: nn.Module, on_progress: Progress) -> None:
+def _evaluate(model: Module, on_progress: Progress) -> None:
     """Read this rank's weights, one layer at a time; what a layer was cut from is let go of after it."""
     layers: dict[str, list[mx.array]] = {}
-    for name, value in tree_flatten(model.parameters()):
+    for name, value in parameters(model):
         match = re.search(r"(?:^|\.)layers\.(\d+)\.", name)
         layers.setdefault(match.group(1) if match else "", []).append(value)
     total, done = weight_bytes(model), 0
@@ -146,7 +147,7 @@ def _evaluate(model: nn.Module, on_progress: Progress) -> None:
         on_progress("weights", done / total)
 
 
-def _describe(model: nn.Module, config: dict[str, Any], strategy: Strategy, ranks: int) -> dict[str, Any]:
+def _describe(model: Module, config: dict[str, Any], strategy: Strategy, ranks: int) -> dict[str, Any]:
     """The summary's facts about shapes: of the whole model, and of this rank's part."""
     text = text_config(config)
     heads = text.get("num_attention_heads")
@@ -174,7 +175,7 @@ def _describe(model: nn.Module, config: dict[str, Any], strategy: Strategy, rank
     }
 
 
-def _layer_range(model: nn.Module, strategy: Strategy, ranks: int) -> list[int]:
+def _layer_range(model: Module, strategy: Strategy, ranks: int) -> list[int]:
     """`[start, end)` of the layers that this rank runs."""
     if strategy == "pipeline" and ranks > 1:
         return [model.model.start_idx, model.model.end_idx]

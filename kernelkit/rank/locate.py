@@ -31,12 +31,21 @@ def resolve(name: str, on_progress: Progress = lambda phase, fraction: None) -> 
         from kernelkit.rank.smollm2 import cache_folder, convert
 
         return convert(cache_folder(), lambda fraction: on_progress("converting", fraction))
-    folder = Path(name).expanduser()
-    if folder.exists():
+    if folder := _local(name):
         return _checked(folder)
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
         return _checked(_download(name, on_progress))
     raise ModelNotFoundError(f"there is no model {name!r}", expected=_EXPECTED, got="no such folder")
+
+
+def _local(name: str) -> Path | None:
+    """The file or folder of that name on this host, if there is one."""
+    try:
+        path = Path(name).expanduser()
+        return path if name and path.exists() else None
+    # No such user's home; or too long a name, or a folder that may not be read.
+    except (RuntimeError, OSError):
+        return None
 
 
 def _checked(folder: Path) -> Path:
@@ -94,7 +103,8 @@ def _download(name: str, on_progress: Progress) -> Path:
         raise ModelNotFoundError(
             f"there is no model {name!r}", expected=_EXPECTED, got=got, cure=cure
         ) from error
-    except (hub.HTTPError, hub.HFValidationError, OSError) as error:
+    # The hub's client passes its HTTP library's errors on, whichever library that is.
+    except (hub.HTTPError, hub.HFValidationError, OSError) as error:  # type: ignore[attr-defined]
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelNotFoundError(f"{name} could not be downloaded", got=reason[0]) from error
     return Path(folder)
@@ -109,11 +119,12 @@ class _Silent(io.TextIOBase):
 
 def _bar(on_progress: Progress) -> Any:
     """A tqdm class that reports the bytes downloaded and prints nothing."""
-    from huggingface_hub.utils import tqdm
+    from huggingface_hub.utils.tqdm import tqdm
 
-    class Bar(tqdm):  # type: ignore[misc]
+    class Bar(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "file": _Silent()})
+            start: Any = super().__init__  # not annotated upstream
+            start(*args, **{**kwargs, "file": _Silent()})
 
         def display(self, *args: Any, **kwargs: Any) -> None:
             if self.unit == "B" and self.total:

@@ -58,9 +58,7 @@ def unload() -> bool:
     return had
 
 
-def generate(
-    prompt: str, max_tokens: int, temp: float, top_p: float, seed: int, raw: bool
-) -> dict[str, Any]:
+def generate(prompt: str, max_tokens: int, temp: float, top_p: float, seed: int, raw: bool) -> dict[str, Any]:
     """Generate on all ranks in step; rank 0 alone sends the text as it comes.
 
     Raises:
@@ -125,8 +123,6 @@ def _throttled(operation: str) -> Callable[[str, float], None]:
         now = time.monotonic()
         if fraction >= 1 or now - sent_s >= _EVENT_INTERVAL_S:
             sent_s = now
-            state.publish(
-                {"event": "progress", "operation": operation, "phase": phase, "fraction": fraction}
-            )
+            state.publish({"event": "progress", "operation": operation, "phase": phase, "fraction": fraction})
 
     return report

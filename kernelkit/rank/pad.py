@@ -8,7 +8,7 @@ sums only gain terms that are exactly 0, so the model's function is the one it w
 from __future__ import annotations
 
 import mlx.core as mx
-import mlx.nn as nn
+from mlx.nn.layers.base import Module
 
 from kernelkit.errors import ModelShardError
 
@@ -43,7 +43,7 @@ def padded_mlp(size: int, ranks: int, group_size: int = 1) -> int:
     return _up_to_multiple(size, ranks * group_size)
 
 
-def pad_llama(model: nn.Module, ranks: int) -> None:
+def pad_llama(model: Module, ranks: int) -> None:
     """Pad every layer of an mlx-lm llama in place, lazily, and only where it needs it.
 
     Args:
@@ -59,7 +59,7 @@ def pad_llama(model: nn.Module, ranks: int) -> None:
         _pad_mlp(layer.mlp, ranks)
 
 
-def _pad_attention(attention: nn.Module, ranks: int) -> None:
+def _pad_attention(attention: Module, ranks: int) -> None:
     heads, kv_heads = padded_heads(attention.n_heads, attention.n_kv_heads, ranks)
     size = attention.head_dim
     group_size = getattr(attention.o_proj, "group_size", 1)
@@ -78,7 +78,7 @@ def _pad_attention(attention: nn.Module, ranks: int) -> None:
     attention.n_heads, attention.n_kv_heads = heads, kv_heads
 
 
-def _pad_mlp(mlp: nn.Module, ranks: int) -> None:
+def _pad_mlp(mlp: Module, ranks: int) -> None:
     size = mlp.gate_proj.weight.shape[0]
     more = padded_mlp(size, ranks, getattr(mlp.down_proj, "group_size", 1)) - size
     _pad(mlp.gate_proj, rows=more)
@@ -86,7 +86,7 @@ def _pad_mlp(mlp: nn.Module, ranks: int) -> None:
     _pad(mlp.down_proj, columns=more)
 
 
-def _pad(linear: nn.Module, *, rows: int = 0, columns: int = 0) -> None:
+def _pad(linear: Module, *, rows: int = 0, columns: int = 0) -> None:
     """Append zero outputs (`rows`) and zero inputs (`columns`, whole quantization groups).
 
     In a quantized layer the new weights are 0 in every mode: code 0 times its scale, plus a bias of 0.

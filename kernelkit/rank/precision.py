@@ -7,11 +7,11 @@ receiver, which expects the dtype of its own weights, reads the sender's bytes a
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
-import mlx.nn as nn
-from mlx.utils import tree_flatten, tree_map_with_path
+from mlx.nn.layers.base import Module
+from mlx.utils import tree_flatten, tree_unflatten
 
 from kernelkit.errors import ArgumentError
 
@@ -24,7 +24,7 @@ def dtype_name(dtype: mx.Dtype) -> str:
     return str(dtype).rpartition(".")[2]
 
 
-def set_precision(model: nn.Module, choice: str) -> mx.Dtype:
+def set_precision(model: Module, choice: str) -> mx.Dtype:
     """Bring the weights to one floating dtype, lazily: nothing is read from the disk.
 
     Args:
@@ -54,11 +54,12 @@ def set_precision(model: nn.Module, choice: str) -> mx.Dtype:
     return dtype
 
 
-def quantization(model: nn.Module) -> dict[str, Any] | None:
+def quantization(model: Module) -> dict[str, Any] | None:
     """The quantization that most layers of `model` have in memory; None when there is none."""
+    layers: Any = model.named_modules  # not annotated upstream
     kinds = Counter(
         (layer.group_size, layer.bits, getattr(layer, "mode", "affine"))
-        for _, layer in tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module)
+        for _, layer in layers()
         if hasattr(layer, "bits") and hasattr(layer, "group_size")
     )
     if not kinds:
@@ -67,25 +68,31 @@ def quantization(model: nn.Module) -> dict[str, Any] | None:
     return {"group_size": group_size, "bits": bits, "mode": mode}
 
 
-def weight_bytes(model: nn.Module) -> int:
+def parameters(model: Module) -> list[tuple[str, mx.array]]:
+    """Every parameter of `model`, with its dotted path."""
+    tree: Any = model.parameters  # not annotated upstream
+    return cast("list[tuple[str, mx.array]]", tree_flatten(tree()))
+
+
+def weight_bytes(model: Module) -> int:
     """Bytes of all parameters; known from their shapes alone, so it reads nothing."""
-    return sum(value.nbytes for _, value in tree_flatten(model.parameters()))
+    return sum(value.nbytes for _, value in parameters(model))
 
 
-def _main_dtype(model: nn.Module) -> mx.Dtype:
+def _main_dtype(model: Module) -> mx.Dtype:
     sizes: Counter[mx.Dtype] = Counter()
-    for _, value in tree_flatten(model.parameters()):
+    for _, value in parameters(model):
         if mx.issubdtype(value.dtype, mx.floating):
             sizes[value.dtype] += value.size
     return sizes.most_common(1)[0][0]
 
 
-def _cast(model: nn.Module, dtype: mx.Dtype) -> None:
+def _cast(model: Module, dtype: mx.Dtype) -> None:
     # Some architectures name parameters that must keep their precision, such as a router's bias.
     wanted = getattr(model, "cast_predicate", lambda path: True)
 
-    def cast(path: str, value: mx.array) -> mx.array:
+    def convert(path: str, value: mx.array) -> mx.array:
         floating = mx.issubdtype(value.dtype, mx.floating)
         return value.astype(dtype) if floating and wanted(path) else value
 
-    model.update(tree_map_with_path(cast, model.parameters()))
+    model.update(tree_unflatten([(path, convert(path, value)) for path, value in parameters(model)]))

@@ -16,13 +16,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 import platformdirs
 
 from kernelkit.errors import ModelNotFoundError
 from kernelkit.rank.smollm2_tokenizer import tokenizer_files
+
+_Gguf = tuple[dict[str, mx.array], dict[str, Any]]
 
 GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -121,7 +123,7 @@ def _turn(lock: Path) -> Iterator[None]:
 
 
 def _write(source: Path, folder: Path, on_progress: Callable[[float], None]) -> None:
-    tensors, metadata = mx.load(str(source), return_metadata=True)
+    tensors, metadata = cast("_Gguf", mx.load(str(source), return_metadata=True))
     on_progress(0.2)
     weights = dict(_rename(name, value, metadata) for name, value in tensors.items())
     for done, value in enumerate(weights.values()):

@@ -1,0 +1,242 @@
+"""What each magic does: parse, call the public function, show what comes back."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, no_var_expand
+
+from kernelkit.errors import ArgumentError, ClusterRunningError, NoClusterError, NoModelError
+from kernelkit.magics import lines
+from kernelkit.magics.grammar import parse
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from kernelkit.cluster import Cluster, ClusterStatus, Result
+    from kernelkit.model import Generation, ShardedModel
+    from kernelkit.outputs import RankOutput
+
+
+@magics_class
+class KernelkitMagics(Magics):
+    """`%cluster`, `%%sharded`, `%model`, `%%generate`."""
+
+    shell: InteractiveShell
+    _held: Cluster | None = None
+
+    @line_magic
+    def cluster(self, line: str) -> ClusterStatus | None:
+        parsed = parse(lines.CLUSTER, line)
+        name = parsed.command.name
+        if name == "connect":
+            self._connect(parsed.argument)
+            return None
+        cluster = self._need()
+        if name == "status":
+            return cluster.status()
+        if name == "restart":
+            with _slot() as slot:
+                cluster.restart(report=lambda text: slot.show(text, text))
+            _say(f"new {_ranks(cluster.world_size)}, backend {cluster.backend}; their namespaces are empty")
+        elif name == "interrupt":
+            cluster.interrupt()
+        else:
+            self.close()
+            _say("stopped")
+        return None
+
+    @no_var_expand
+    @line_cell_magic
+    def sharded(self, line: str, cell: str | None = None) -> Result | None:
+        if cell is None:
+            flags, code = _split_line(line)
+        else:
+            # A comment keeps the line numbers of tracebacks those of the notebook's cell; a cell
+            # magic inside must stay the first line.
+            flags = parse(lines.SHARDED, line).flags
+            code = cell if cell.lstrip().startswith("%%") else f"# %%sharded {line}\n{cell}"
+        cluster = self._need()
+        ranks = _chosen(cluster, flags)
+        before = cluster.last
+        started_s = time.monotonic()
+        try:
+            with _slot() as slot:
+
+                def draw(outputs: Mapping[int, RankOutput], running: Sequence[int]) -> None:
+                    if slot.due():
+                        _show_running(slot, outputs, running, time.monotonic() - started_s)
+
+                cluster.run(code, ranks, cell=self.shell.execution_count, on_turn=draw)
+        finally:
+            if cluster.last is not before:
+                cluster.last.show_printed(_publish)
+        return cluster.last if cluster.last.has_values else None
+
+    @line_magic
+    def model(self, line: str) -> ShardedModel | Generation | None:
+        parsed = parse(lines.MODEL, line)
+        if parsed.command.name == "load":
+            return self._load(parsed.argument, parsed.flags)
+        if parsed.command.name == "generate":
+            return self._generate(parsed.argument, parsed.flags)
+        self._need_model().unload()
+        self._need().model = None
+        self.shell.user_ns.pop("model", None)
+        _say("unloaded")
+        return None
+
+    @cell_magic
+    def generate(self, line: str, cell: str) -> Generation:
+        return self._generate(cell.strip("\n"), parse(lines.GENERATE, line).flags)
+
+    @line_magic
+    def plan(self, line: str) -> None:
+        raise ArgumentError(
+            "%plan is not in this version of kernelkit", expected="%cluster, %%sharded, %model"
+        )
+
+    def find(self) -> Cluster | None:
+        """The cluster that the magics speak to: the one bound as `cluster`, however it was made."""
+        loaded = sys.modules.get("kernelkit.cluster")
+        bound = self.shell.user_ns.get("cluster")
+        if loaded is not None and isinstance(bound, loaded.Cluster):
+            self._held = bound
+        return self._held
+
+    def close(self) -> None:
+        """End the cluster, if there is one."""
+        if (cluster := self.find()) is not None:
+            cluster.stop()
+        self._held = None
+        for name in ("cluster", "model"):
+            self.shell.user_ns.pop(name, None)
+
+    def _need(self) -> Cluster:
+        cluster = self.find()
+        if cluster is None:
+            raise NoClusterError("no cluster is connected", cure="%cluster connect")
+        return cluster
+
+    def _need_model(self) -> ShardedModel:
+        model = self._need().model
+        if model is None:
+            raise NoModelError(
+                "no model is loaded", cure="%model load PATH_OR_HF_ID, such as %model load smollm2"
+            )
+        return model
+
+    def _connect(self, argument: str) -> None:
+        known = self.find()
+        if known is not None and known.state != "stopped":
+            raise ClusterRunningError(
+                f"a cluster of {_ranks(known.world_size)} is connected already ({known.state})",
+                cure="use it, or %cluster stop first; %cluster restart gives the same number of new ranks",
+            )
+        if argument and not re.fullmatch(r"-?\d+", argument, re.ASCII):
+            raise ArgumentError(
+                "this is no number of ranks", expected="%cluster connect [N]", got=repr(argument)
+            )
+        from kernelkit.cluster import connect
+
+        with _slot() as slot:
+            cluster = connect(int(argument or 2), report=lambda text: slot.show(text, text))
+        self._held = cluster
+        self.shell.push({"cluster": cluster})
+        _say(f"{_ranks(cluster.world_size)} on this machine, backend {cluster.backend}")
+        cores = os.cpu_count() or 1
+        if cluster.world_size > cores:
+            _warn(
+                f"{cluster.world_size} ranks share {cores} cores: ranks of a ring spin while they wait, so "
+                "collectives get some 100 times slower. Good for trying things out, not for timing them."
+            )
+
+    def _load(self, name: str, flags: Mapping[str, Any]) -> ShardedModel:
+        from kernelkit.views.live import progress_html, progress_text
+
+        cluster = self._need()
+        fractions: dict[int, tuple[str, float]] = {}
+        with _slot() as slot:
+
+            def draw(rank: int, event: dict[str, Any]) -> None:
+                fractions[rank] = (event["phase"], event["fraction"])
+                slot.show(progress_html(fractions), progress_text(fractions))
+
+            model = cluster.load(name, flags.get("strategy", "tensor"), on_event=draw)
+        self.shell.push({"model": model})
+        return model
+
+    def _generate(self, prompt: str, flags: Mapping[str, Any]) -> Generation:
+        from kernelkit.outputs import Stream
+
+        model = self._need_model()
+        settings = {name.replace("-", "_"): value for name, value in flags.items()}
+        try:
+            return model.generate(prompt, on_text=lambda text: _publish(Stream("stdout", text)), **settings)
+        finally:
+            _publish(Stream("stdout", "\n"))
+
+
+KernelkitMagics.cluster.__doc__ = lines.CLUSTER.help
+KernelkitMagics.sharded.__doc__ = f"{lines.SHARDED.help}\n{lines.SHARDED_LINE.help}"
+KernelkitMagics.model.__doc__ = lines.MODEL.help
+KernelkitMagics.generate.__doc__ = lines.GENERATE.help
+
+
+def _split_line(line: str) -> tuple[Mapping[str, Any], str]:
+    """Flags in front, then the code as it is: an expression's own quotes are not the shell's."""
+    words = line.split(maxsplit=1)
+    if not words or not re.match(r"--[a-z]{3}", words[0]):  # `--x` is a double minus, and Python's
+        return parse(lines.SHARDED_LINE, "x" if words else "").flags, line
+    flag, rest = words[0], words[1] if len(words) > 1 else ""
+    if "=" not in flag:
+        value, _, rest = rest.partition(" ")
+        flag = f"{flag} {value}"
+    return parse(lines.SHARDED_LINE, f"{flag} {'x' if rest.strip() else ''}").flags, rest
+
+
+def _chosen(cluster: Cluster, flags: Mapping[str, Any]) -> list[int] | None:
+    from kernelkit.hosts.ranklist import parse_ranks
+
+    return parse_ranks(flags["ranks"], cluster.world_size) if "ranks" in flags else None
+
+
+def _show_running(
+    slot: Any, outputs: Mapping[int, RankOutput], running: Sequence[int], elapsed_s: float
+) -> None:
+    from kernelkit.views.live import running_html, running_text
+
+    slot.show(running_html(outputs, running, elapsed_s), running_text(outputs, running, elapsed_s))
+
+
+def _slot() -> Any:
+    from kernelkit.views.slot import Slot
+
+    return Slot()
+
+
+def _publish(piece: Any) -> None:
+    from kernelkit.views.publish import publish
+
+    publish(piece)
+
+
+def _say(text: str) -> None:
+    from kernelkit.outputs import Display
+
+    _publish(Display({"text/plain": text}))
+
+
+def _warn(text: str) -> None:
+    from kernelkit.outputs import Stream
+
+    _publish(Stream("stderr", text + "\n"))
+
+
+def _ranks(count: int) -> str:
+    return f"{count} rank{'s' if count != 1 else ''}"

@@ -1,0 +1,188 @@
+"""The grammar of the magic lines as data, and the one parser that reads it; pure."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kernelkit.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class Flag:
+    """`--name VALUE`, or `--name` alone where `convert` is None.
+
+    Attributes:
+        convert: text to value; raises ValueError for what it cannot read.
+        kind: what the value is, for help and errors.
+        choices: the only values, offered by tab completion.
+    """
+
+    name: str
+    kind: str = ""
+    convert: Callable[[str], Any] | None = None
+    choices: tuple[str, ...] = ()
+    help: str = ""
+
+    @property
+    def usage(self) -> str:
+        return f"--{self.name} {self.kind}" if self.convert else f"--{self.name}"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One form of a magic.
+
+    Attributes:
+        name: the sub-command, or empty for a magic that has none.
+        argument: name of the free text after it, or empty where it takes none.
+        required: whether that text must be there.
+        python: the public call that does the same.
+    """
+
+    name: str
+    help: str
+    python: str
+    argument: str = ""
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
+
+    def usage(self, magic: str) -> str:
+        argument = self.argument if self.required else f"[{self.argument}]"
+        parts = [magic, self.name, argument if self.argument else "", *(f"[{f.usage}]" for f in self.flags)]
+        return " ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Magic:
+    """A magic and its commands.
+
+    Attributes:
+        later: words of the design that this version does not have, sub-commands and flags.
+    """
+
+    name: str
+    commands: tuple[Command, ...]
+    later: frozenset[str] = frozenset()
+
+    def command(self, name: str) -> Command | None:
+        return next((command for command in self.commands if command.name == name), None)
+
+    @property
+    def help(self) -> str:
+        """Every form with what it does and the call behind it."""
+        lines = []
+        for command in self.commands:
+            lines += [command.usage(self.name), f"    {command.help}", f"    Python: {command.python}"]
+            lines += [f"    {flag.usage}: {flag.help}" for flag in command.flags]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A line that was understood."""
+
+    command: Command
+    argument: str
+    flags: Mapping[str, Any] = field(default_factory=dict)
+
+
+def parse(magic: Magic, line: str) -> Parsed:
+    """Read the line after a magic's name.
+
+    Raises:
+        ArgumentError: with the usage, and the nearest word where one was misspelt.
+    """
+    words = _split(magic, line)
+    if magic.command("") is not None:
+        return _parse_rest(magic, magic.commands[0], words)
+    names = [command.name for command in magic.commands]
+    if not words:
+        raise ArgumentError(f"{magic.name} needs to know what to do", expected=", ".join(names))
+    command = magic.command(words[0])
+    if command is None:
+        _refuse_later(magic, words[0])
+        raise ArgumentError(
+            f"{magic.name} has no {words[0]!r}", expected=", ".join(names), cure=_nearest(words[0], names)
+        )
+    return _parse_rest(magic, command, words[1:])
+
+
+def _split(magic: Magic, line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise ArgumentError(
+            f"{magic.name}: a quotation mark is left open ({error})",
+            got=line,
+            cure="put text with an apostrophe in double quotes; %%generate needs no quotes",
+        ) from error
+
+
+def _parse_rest(magic: Magic, command: Command, words: Sequence[str]) -> Parsed:
+    known = {f"--{flag.name}": flag for flag in command.flags}
+    values: dict[str, Any] = {}
+    free: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name, _, inline = word.partition("=")
+        flag = known.get(name)
+        if flag is not None:
+            if inline:
+                rest.insert(0, inline)
+            values[flag.name] = _flag_value(magic, command, flag, rest)
+        elif word.startswith("--"):
+            _refuse_later(magic, name)
+            usage = command.usage(magic.name)
+            raise ArgumentError(
+                f"{magic.name} {command.name}".rstrip() + f" has no {name}",
+                expected=usage,
+                cure=_nearest(name, list(known)),
+            )
+        else:
+            free.append(word)
+    return Parsed(command, _free_text(magic, command, free), values)
+
+
+def _flag_value(magic: Magic, command: Command, flag: Flag, rest: list[str]) -> Any:
+    if flag.convert is None:
+        return True
+    got = rest.pop(0) if rest else None
+    if got is not None and (not flag.choices or got in flag.choices):
+        try:
+            return flag.convert(got)
+        except ValueError:
+            pass
+    raise ArgumentError(
+        f"--{flag.name} needs a value",
+        expected=" or ".join(flag.choices) or flag.kind,
+        got="nothing" if got is None else repr(got),
+        cure=command.usage(magic.name),
+    )
+
+
+def _free_text(magic: Magic, command: Command, free: Sequence[str]) -> str:
+    usage = command.usage(magic.name)
+    if free and not command.argument:
+        raise ArgumentError(
+            f"{magic.name} {command.name} takes no argument", expected=usage, got=repr(" ".join(free))
+        )
+    if not free and command.required:
+        raise ArgumentError(f"{magic.name} {command.name} needs {command.argument}", expected=usage)
+    return " ".join(free)
+
+
+def _refuse_later(magic: Magic, word: str) -> None:
+    if word in magic.later:
+        names = ", ".join(command.usage(magic.name) for command in magic.commands)
+        raise ArgumentError(f"{magic.name} {word} is not in this version of kernelkit", expected=names)
+
+
+def _nearest(word: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {near[0]}?" if near else ""

@@ -1,0 +1,124 @@
+"""A real JupyterLab in a real Chromium, with folders of its own for everything that both write."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+ROOT = Path(__file__).parents[2]
+SCREENSHOTS = ROOT / "build" / "screenshots"
+_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if _CHROMIUM is None:
+        skip = pytest.mark.skip(reason="NO CHROMIUM FOUND: the notebook was not tried in a browser")
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    return {"executable_path": _CHROMIUM, "args": _FLAGS, "headless": True}
+
+
+@dataclass
+class Lab:
+    """A running server.
+
+    Attributes:
+        root: the folder it serves.
+    """
+
+    url: str
+    token: str
+    root: Path
+
+    def open(self, page: Page, notebook: str) -> None:
+        """Open a notebook of `root` and wait until its kernel is ready."""
+        page.set_default_timeout(60_000)
+        page.goto(f"{self.url}lab/tree/{notebook}?token={self.token}&reset")
+        page.wait_for_function(
+            """() => {
+                const app = window.jupyterapp;
+                const widget = app && app.shell && app.shell.currentWidget;
+                const session = widget && widget.context && widget.context.sessionContext;
+                return session && session.session && session.session.kernel &&
+                    session.session.kernel.status === 'idle';
+            }"""
+        )
+
+    def run_all(self, page: Page) -> None:
+        """Run every cell, and wait for the last one."""
+        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+
+    def save(self, page: Page) -> None:
+        page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    base = tmp_path_factory.mktemp("lab")
+    root = base / "work"
+    root.mkdir()
+    env = {
+        name: str(base / name.lower()) for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR")
+    }
+    argv = [sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--port=0"]
+    argv += [f"--ServerApp.root_dir={root}", "--ServerApp.ip=127.0.0.1", "--allow-root"]
+    log = (base / "log").open("w")
+    server = subprocess.Popen(
+        argv, env={**os.environ, **env}, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+    )
+    try:
+        info = _server_info(base / "jupyter_runtime_dir", server)
+        yield Lab(info["url"], info["token"], root)
+    finally:
+        server.terminate()
+        server.wait(30)
+        log.close()
+
+
+def _server_info(folder: Path, server: subprocess.Popen[bytes]) -> dict[str, Any]:
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s and server.poll() is None:
+        for path in folder.glob("jpserver-*.json"):
+            try:
+                info: dict[str, Any] = json.loads(path.read_text())
+            except json.JSONDecodeError:  # it is being written
+                continue
+            return info
+        time.sleep(0.05)
+    raise RuntimeError(f"JupyterLab did not start: {(folder.parent / 'log').read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
+    return {**browser_context_args, "viewport": {"width": 1100, "height": 1400}}
+
+
+@pytest.fixture
+def screenshots() -> Path:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    return SCREENSHOTS
