@@ -70,6 +70,7 @@ def _config(boot: dict[str, Any]) -> Config:
     config = Config()
     config.Session.key = boot["key"].encode()
     config.HistoryManager.enabled = False
+    config.IPCompleter.use_jedi = False  # slow, and the names that matter here live in the namespace
     return config
 
 

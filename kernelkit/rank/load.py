@@ -117,12 +117,14 @@ def _build(path: Path) -> tuple[Module, dict[str, Any]]:
 
 
 def _load_tokenizer(path: Path, config: dict[str, Any]) -> Any:
+    from huggingface_hub.errors import StrictDataclassError
     from mlx_lm import utils
 
     read: Any = utils.load_tokenizer  # not annotated upstream
     try:
         return read(path, eos_token_ids=config.get("eos_token_id"))
-    except _BAD_FILES as error:
+    # transformers checks the whole config on the way to a tokenizer.
+    except (*_BAD_FILES, StrictDataclassError) as error:
         raise ModelNotFoundError(f"the tokenizer in {path} cannot be read", got=_first_line(error)) from error
 
 

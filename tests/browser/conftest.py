@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,12 +74,30 @@ class Lab:
         """Run every cell, and wait for the last one."""
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
 
+    def end_sessions(self) -> None:
+        """Shut every kernel down, as the sidebar's button does."""
+        for session in self._api("GET", "sessions"):
+            self._api("DELETE", f"sessions/{session['id']}")
+
+    def _api(self, method: str, path: str) -> Any:
+        headers = {"Authorization": f"token {self.token}"}
+        request = urllib.request.Request(f"{self.url}api/{path}", method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            return json.loads(reply.read() or "null")
+
     def save(self, page: Page) -> None:
         page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
 
 
+@pytest.fixture
+def lab(server: Lab) -> Iterator[Lab]:
+    """The server, left without a kernel after each test."""
+    yield server
+    server.end_sessions()
+
+
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     base = tmp_path_factory.mktemp("lab")
     root = base / "work"
     root.mkdir()
@@ -88,15 +107,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     argv = [sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--port=0"]
     argv += [f"--ServerApp.root_dir={root}", "--ServerApp.ip=127.0.0.1", "--allow-root"]
     log = (base / "log").open("w")
-    server = subprocess.Popen(
+    process = subprocess.Popen(
         argv, env={**os.environ, **env}, stdout=log, stderr=log, stdin=subprocess.DEVNULL
     )
     try:
-        info = _server_info(base / "jupyter_runtime_dir", server)
+        info = _server_info(base / "jupyter_runtime_dir", process)
         yield Lab(info["url"], info["token"], root)
     finally:
-        server.terminate()
-        server.wait(30)
+        process.terminate()
+        process.wait(30)
         log.close()
 
 

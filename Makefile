@@ -1,0 +1,51 @@
+# Everything lives in .venv; no target needs root. PYTHON and ACCEL (cpu, cuda12, cuda13) may be set.
+PYTHON ?= python3
+ACCEL ?= cpu
+BIN = .venv/bin
+STAMP = .venv/.installed-$(ACCEL)
+
+.PHONY: help install demo lab test lint notebooks bench clean
+
+help:
+	@echo "make demo       set up, run the quickstart notebook, say what it did"
+	@echo "make lab        set up, open the quickstart in JupyterLab"
+	@echo "make test       set up, run every check and test"
+	@echo "make install    only set up"
+	@echo "make notebooks  run the notebooks again and store their outputs"
+	@echo "make bench      benchmarks against peers; writes data/measurements/ and the README's table"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "kernelkit needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || { echo "creating .venv"; $(PYTHON) -m venv .venv; }
+	@echo "installing kernelkit and what it needs into .venv (one to three minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(ACCEL),smollm2,dev]'
+	@touch $@
+
+demo: install
+	@$(BIN)/python notebooks/run.py notebooks/00_quickstart.ipynb --out build
+
+lab: install
+	$(BIN)/jupyter lab notebooks/00_quickstart.ipynb
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --platform linux
+	$(BIN)/mypy --platform darwin
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest tests
+	$(BIN)/pytest --nbval --nbval-cell-timeout=180 --nbval-kernel-startup-timeout=60 notebooks
+
+notebooks: install
+	$(BIN)/python notebooks/run.py notebooks/*.ipynb --in-place
+
+bench: install
+	$(BIN)/python -m tests.benchmarks --store --readme
+
+clean:
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
