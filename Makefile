@@ -45,7 +45,8 @@ notebooks: install
 	$(BIN)/python notebooks/run.py notebooks/*.ipynb --in-place
 
 bench: install
-	$(BIN)/python -m tests.benchmarks --store --readme
+	$(BIN)/python -m tests.benchmarks --store
+	$(BIN)/python -m tests.benchmarks --readme data/measurements/quickstart.json
 
 clean:
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
     from kernelkit.cluster import Cluster, ClusterStatus, Result, connect
     from kernelkit.errors import KernelkitError
-    from kernelkit.model import Generation, ShardedModel
+    from kernelkit.generation import Generation
+    from kernelkit.model import ShardedModel
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Cluster": "kernelkit.cluster",
     "ClusterStatus": "kernelkit.cluster",
-    "Generation": "kernelkit.model",
+    "Generation": "kernelkit.generation",
     "KernelkitError": "kernelkit.errors",
     "Result": "kernelkit.cluster",
     "ShardedModel": "kernelkit.model",

@@ -14,7 +14,7 @@
     ├── CellError                  a cell did not end well on the ranks
     │   ├── RankError              it raised on at least one rank
     │   ├── RankLostError          a rank's process ended
-    │   └── CellInterruptedError   the user stopped it
+    │   └── CellInterruptedError   the user stopped it (GenerationStoppedError: with the text so far)
     └── ModelError                 about the model
         ├── NoModelError           no model is loaded
         ├── ModelNotFoundError     the path or hub id does not lead to one

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 from kernelkit.errors import ArgumentError, NoModelError
-from kernelkit.units import format_bytes, format_rate
+from kernelkit.generation import Generation, GenerationStoppedError
+from kernelkit.units import format_bytes
 from kernelkit.views.table import html_table, text_table
 
 Strategy = Literal["tensor", "pipeline"]
@@ -33,52 +33,6 @@ class Operator(Protocol):
     ) -> dict[int, Any]: ...
 
     def ask(self, operation: str, arguments: Mapping[str, Any]) -> dict[int, Any]: ...
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What one call of `generate` gave.
-
-    Attributes:
-        text: the new text alone.
-        tokens: its token ids.
-        prompt_tokens: length of the prompt, chat template included.
-        prompt_tokens_per_s: prefill speed.
-        tokens_per_s: decode speed.
-        peak_memory_bytes: per rank, the most that MLX held at once.
-        finish_reason: `stop` (end of text), `length` (max_tokens), `stopped` (by the user).
-        seed: draws the same text again, on as many ranks.
-    """
-
-    text: str
-    tokens: list[int]
-    prompt_tokens: int
-    prompt_tokens_per_s: float
-    tokens_per_s: float
-    peak_memory_bytes: tuple[int, ...]
-    finish_reason: str
-    seed: int
-    _streamed: bool = field(default=False, repr=False, compare=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        data = asdict(self)
-        del data["_streamed"]
-        return data
-
-    @property
-    def summary(self) -> str:
-        """Speeds and memory, two lines."""
-        ends = {"stop": "end of text", "length": "max tokens", "stopped": "stopped"}
-        memory = ", ".join(format_bytes(size) for size in self.peak_memory_bytes)
-        return (
-            f"prompt {self.prompt_tokens} tokens, {format_rate(self.prompt_tokens_per_s, 'tokens')}; "
-            f"generated {len(self.tokens)} tokens, {format_rate(self.tokens_per_s, 'tokens')} "
-            f"({ends.get(self.finish_reason, self.finish_reason)})\n"
-            f"peak memory per rank: {memory}; seed {self.seed}"
-        )
-
-    def __repr__(self) -> str:
-        return self.summary if self._streamed else f"{self.text}\n\n{self.summary}"
 
 
 class ShardedModel:
@@ -141,6 +95,7 @@ class ShardedModel:
         Raises:
             ArgumentError: a setting out of range.
             NoModelError: the model was unloaded.
+            CellInterruptedError: Ctrl-C or the stop button; `partial` holds what there was by then.
         """
         self._check(prompt, max_tokens, temp, top_p)
         seed = secrets.randbelow(2**31) if seed is None else seed
@@ -156,6 +111,13 @@ class ShardedModel:
             on_event=take,
             on_interrupt=self._stop_in_step,
         )
+        generation = self._gather(answers, seed, temp, streamed=on_text is not None)
+        if generation.finish_reason == "stopped":
+            raise GenerationStoppedError(generation)
+        return generation
+
+    @staticmethod
+    def _gather(answers: dict[int, Any], seed: int, temp: float, *, streamed: bool) -> Generation:
         first = answers[0]
         return Generation(
             text=first["text"],
@@ -166,8 +128,13 @@ class ShardedModel:
             peak_memory_bytes=tuple(answers[rank]["peak_memory_bytes"] for rank in sorted(answers)),
             finish_reason=first["finish_reason"],
             seed=seed,
-            _streamed=on_text is not None,
+            temp=temp,
+            _streamed=streamed,
         )
+
+    def forget(self) -> None:
+        """The ranks do not hold it any more: another one was loaded, or they are gone."""
+        self._loaded = False
 
     def unload(self) -> None:
         """Free the weights on every rank. Safe to call twice."""
@@ -189,7 +156,7 @@ class ShardedModel:
 
     def _check(self, prompt: str, max_tokens: int, temp: float, top_p: float) -> None:
         if not self._loaded:
-            raise NoModelError("this model was unloaded", cure="%model load PATH_OR_HF_ID")
+            raise NoModelError("the ranks do not hold this model any more", cure="%model load PATH_OR_HF_ID")
         if not prompt:
             raise ArgumentError("the prompt is empty", expected="some text")
         if max_tokens < 1:

@@ -14,7 +14,7 @@ from kernelkit.cluster.bringup import Members, Report, bring_up
 from kernelkit.cluster.result import Result
 from kernelkit.cluster.runner import ASK_TIMEOUT_S, OnEvent, OnTurn, Runner
 from kernelkit.cluster.status import ClusterStatus, RankStatus
-from kernelkit.errors import ArgumentError, ClusterError
+from kernelkit.errors import ArgumentError, ClusterError, KernelkitError, ModelError
 from kernelkit.model import ShardedModel, Strategy
 from kernelkit.outputs import RankOutput
 
@@ -172,11 +172,23 @@ class Cluster:
             on_event: called with each rank's progress.
 
         Raises:
-            ModelNotFoundError, ModelShardError: before anything is loaded.
+            ModelNotFoundError, ModelShardError: before anything is loaded; a model that was there stays.
         """
+        try:
+            model = ShardedModel.load(self, name, strategy, on_event)
+        except ModelError:
+            raise  # refused before anything was read: the model that was there still is
+        except KernelkitError:
+            self._forget_model()
+            raise
+        self._forget_model()
+        self.model = model
+        return model
+
+    def _forget_model(self) -> None:
+        if self.model is not None:
+            self.model.forget()
         self.model = None
-        self.model = ShardedModel.load(self, name, strategy, on_event)
-        return self.model
 
     # -- the whole --------------------------------------------------------------------------------
 
@@ -217,7 +229,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End all ranks. Safe to call twice."""
-        self.model = None
+        self._forget_model()
         self._runner.forget()
         self._closing()
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from kernelkit.outputs.collect import Display, RankOutput, Stream
-from kernelkit.outputs.render import render_cell, render_values
-
-Publisher = Callable[[Stream | Display], None]
+from kernelkit.outputs import RankOutput, render_cell, render_values
+from kernelkit.views.publish import publish
 
 
 class Result(Mapping[int, RankOutput]):
@@ -36,24 +34,26 @@ class Result(Mapping[int, RankOutput]):
         """Whether the cell's last expression had a value on any rank."""
         return any(output.value is not None for output in self._outputs.values())
 
-    def show_printed(self, publish: Publisher) -> None:
+    def show_printed(self) -> None:
         """Publish what was printed and displayed, once."""
         if not self._printed_shown:
             self._printed_shown = True
             for piece in render_cell(self._outputs, self._world_size):
                 publish(piece)
 
-    def show_values(self, publish: Publisher) -> None:
-        """Publish the values of the last expression."""
-        for display in render_values(self._outputs, self._world_size):
-            publish(display)
-
     def __repr__(self) -> str:
         texts = [d.text for d in render_values(self._outputs, self._world_size) if d.is_text]
         return "\n".join(texts) or f"<Result of ranks {', '.join(map(str, self))}: no value>"
 
     def _ipython_display_(self) -> None:
-        from kernelkit.views.publish import publish
+        """Show rich values as such.
 
-        self.show_printed(publish)
-        self.show_values(publish)
+        Raises:
+            NotImplementedError: IPython's sign for "use the repr": text alone becomes a plain `Out[n]`.
+        """
+        self.show_printed()
+        values = render_values(self._outputs, self._world_size)
+        if all(value.is_text for value in values):
+            raise NotImplementedError
+        for value in values:
+            publish(value)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from kernelkit.cluster import Cluster, ClusterStatus, Result
-    from kernelkit.model import Generation, ShardedModel
+    from kernelkit.generation import Generation
+    from kernelkit.model import ShardedModel
     from kernelkit.outputs import RankOutput
 
 
@@ -75,7 +76,7 @@ class KernelkitMagics(Magics):
                 cluster.run(code, ranks, cell=self.shell.execution_count, on_turn=draw)
         finally:
             if cluster.last is not before:
-                cluster.last.show_printed(_publish)
+                cluster.last.show_printed()
         return cluster.last if cluster.last.has_values else None
 
     @line_magic

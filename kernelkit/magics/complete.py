@@ -61,7 +61,10 @@ class Completer:
             return _NOTHING
         if not reply or not reply.get("matches"):
             return _NOTHING
-        return _result(code[reply["cursor_start"] : position], reply["matches"])
+        fragment, matches = code[reply["cursor_start"] : position], reply["matches"]
+        if fragment.startswith(".") and all(match.startswith(".") for match in matches):
+            fragment, matches = fragment[1:], [match[1:] for match in matches]
+        return _result(fragment, matches)
 
     def _words(self, magic: Magic, typed: str) -> Iterable[str]:
         words = typed.split(" ")

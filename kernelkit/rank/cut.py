@@ -30,7 +30,7 @@ _COUNTS = (
 
 def text_config(config: dict[str, Any]) -> dict[str, Any]:
     """The language model's part of the config: models that also see nest it."""
-    return {**config, **config.get("text_config", {})}
+    return {**config, **(config.get("text_config") or {})}
 
 
 def cut(model: Module, config: dict[str, Any], strategy: Strategy, group: mx.distributed.Group) -> None:
@@ -119,7 +119,7 @@ def _check_tensor(model: Module, config: dict[str, Any], ranks: int) -> None:
 
 def _head_counts(architecture: str, config: dict[str, Any], ranks: int) -> dict[str, int]:
     """The counts of this config that `ranks` must divide, by their name in words."""
-    counts = {name: config[key] for key, name in _COUNTS if config.get(key)}
+    counts = {name: config[key] for key, name in _COUNTS if isinstance(config.get(key), int)}
     # Latent attention keeps one compressed KV for all heads, whole on each rank.
     latent = "kv_lora_rank" in config
     repeated = architecture in _REPEATS_KV and ranks % counts.get("KV heads", ranks) == 0

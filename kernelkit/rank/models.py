@@ -39,9 +39,15 @@ def load(path: str, strategy: Literal["tensor", "pipeline"]) -> dict[str, Any]:
         ModelShardError: the model cannot be cut that way; every rank says so alike.
     """
     assert state.group is not None
-    unload()
     report = _throttled("load")
-    state.loaded = load_shard(Path(path), strategy=strategy, group=state.group, on_progress=report)
+
+    def on_progress(phase: str, fraction: float) -> None:
+        # All refusals come before the first weights: until then the model that is there stays.
+        if phase == "weights" and fraction == 0:
+            unload()
+        report(phase, fraction)
+
+    state.loaded = load_shard(Path(path), strategy=strategy, group=state.group, on_progress=on_progress)
     state.shell.push({"model": state.loaded.model, "tokenizer": state.loaded.tokenizer}, interactive=False)
     return state.loaded.summary
 

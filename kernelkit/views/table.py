@@ -25,5 +25,6 @@ def html_table(columns: Sequence[str], rows: Rows, caption: str) -> str:
         "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) + "</tr>"
         for row in rows
     )
-    title = f'<caption style="caption-side:top;text-align:left;padding:0">{escape(caption)}</caption>'
+    style = "caption-side:top;text-align:left;padding:0;white-space:nowrap"
+    title = f'<caption style="{style}">{escape(caption)}</caption>'
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

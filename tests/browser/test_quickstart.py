@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
-from conftest import ROOT, Lab  # type: ignore[import-not-found]
+from tests.browser.conftest import ROOT, Lab
 from playwright.sync_api import Page
 
 _KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}

@@ -1,0 +1,1 @@
+"""kernelkit beside its peers, in one run on one machine: `python -m tests.benchmarks`."""

@@ -1,0 +1,156 @@
+"""The magics in an IPython shell, with real ranks behind them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+from tests.magics.conftest import Notebook
+
+from kernelkit import errors
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["%cluster status", "%%sharded\n1", "%sharded 1", "%model load x", "%model generate x", "%cluster stop"],
+)
+def test_without_a_cluster_the_cure_is_connect(bare: Notebook, cell: str) -> None:
+    bare.run("%cluster stop")
+    error = bare.run(cell).error
+    assert isinstance(error, errors.NoClusterError)
+    assert error.cure == "%cluster connect"
+
+
+def test_connect_binds_cluster_and_refuses_a_second(notebook: Notebook) -> None:
+    cluster = notebook.shell.user_ns["cluster"]
+    assert cluster.world_size == 2
+    error = notebook.run("%cluster connect 3").error
+    assert isinstance(error, errors.ClusterRunningError)
+    assert notebook.shell.user_ns["cluster"] is cluster
+    assert cluster.state == "idle"
+
+
+@pytest.mark.parametrize("argument", ["0", "-1", "10000", "two", "2.5"])
+def test_impossible_numbers_of_ranks(bare: Notebook, argument: str) -> None:
+    bare.run("%cluster stop")
+    assert isinstance(bare.run(f"%cluster connect {argument}").error, errors.ArgumentError)
+
+
+def test_cell_shows_prints_folded_and_values(notebook: Notebook) -> None:
+    ran = notebook.run("%%sharded\nprint('same')\nprint('rank', rank)\nrank * 10")
+    assert ran.error is None
+    assert ran.stdout.startswith("[0-1] same\n[0] rank 0\n[1] rank 1\n")
+    assert repr(ran.value) == "[0] 0\n[1] 10"
+
+
+def test_stderr_and_rich_output_arrive_as_such(notebook: Notebook) -> None:
+    ran = notebook.run(
+        "%%sharded\nimport sys\nfrom IPython.display import HTML, display\n"
+        "print('careful', file=sys.stderr)\ndisplay(HTML('<b>bold</b>'))"
+    )
+    assert ran.stderr == "[0-1] careful\n"
+    assert [o.data["text/html"] for o in ran.displays if "text/html" in o.data] == ["<b>bold</b>"]
+
+
+def test_a_semicolon_hides_the_value(notebook: Notebook) -> None:
+    assert notebook.run("%%sharded\nrank;").value is None
+
+
+def test_one_line_form_keeps_python_as_it_is(notebook: Notebook) -> None:
+    assert repr(notebook.run("%sharded {'a': \"it's\", 'r': rank}").value).startswith(
+        "[0] {'a': \"it's\", 'r': 0}"
+    )
+    assert repr(notebook.run("%sharded --ranks 1 rank").value) == "[1] 1"
+    assert repr(notebook.run("%sharded --ranks=0 --rank").value) == "[0] 0"
+    assert notebook.run("values = %sharded rank + 1\nvalues[1].value_repr").value == "2"
+
+
+def test_top_level_await(notebook: Notebook) -> None:
+    ran = notebook.run("%%sharded\nimport asyncio\nawait asyncio.sleep(0, rank)")
+    assert repr(ran.value) == "[0] 0\n[1] 1"
+
+
+@pytest.mark.parametrize("ranks", ["7", "0-5", "1-0", "x", "-1"])
+def test_ranks_that_are_not_there(notebook: Notebook, ranks: str) -> None:
+    error = notebook.run(f"%%sharded --ranks {ranks}\n1").error
+    assert isinstance(error, errors.ArgumentError)
+    assert "0 to 1" in str(error)
+    assert notebook.shell.user_ns["cluster"].state == "idle"
+
+
+def test_an_error_shows_the_ranks_traceback_with_the_cells_line_and_no_frame_of_ours(
+    notebook: Notebook,
+) -> None:
+    shown = notebook.show_error("%%sharded\nx = 1\nif rank:\n    {}['gone']")
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    assert "rank 1\n" in plain
+    assert "line 4" in plain
+    assert "KeyError: 'gone'" in plain
+    assert "RankError: rank 1 raised KeyError: 'gone'" in plain
+    assert "site-packages" not in plain
+    assert "kernelkit/" not in plain
+
+
+def test_syntax_error_runs_nowhere(notebook: Notebook) -> None:
+    error = notebook.run("%%sharded\nseen = True\nprint(").error
+    assert isinstance(error, errors.RankError)
+    assert "SyntaxError" in str(error)
+    assert repr(notebook.run("%sharded 'seen' in globals()").value) == "[0-1] False"
+
+
+def test_a_cell_that_kills_its_rank(notebook: Notebook) -> None:
+    error = notebook.run("%%sharded --ranks 1\nimport os\nos._exit(3)").error
+    assert isinstance(error, errors.RankLostError)
+    assert "rank 1" in str(error)
+    assert "exit status 3" in str(error)
+    again = notebook.run("%sharded 1").error
+    assert isinstance(again, errors.ClusterError | errors.RankLostError)
+    assert "restart" in str(again)
+    assert notebook.run("%cluster restart").error is None
+    assert repr(notebook.run("%sharded rank").value) == "[0] 0\n[1] 1"
+
+
+def test_restart_empties_the_namespaces(notebook: Notebook) -> None:
+    notebook.run("%sharded kept = 1")
+    assert notebook.run("%cluster restart").error is None
+    assert repr(notebook.run("%sharded 'kept' in globals()").value) == "[0-1] False"
+
+
+def test_status_is_a_table_of_all_ranks(notebook: Notebook) -> None:
+    status = notebook.run("%cluster status").value
+    assert [rank.doing for rank in status.ranks] == ["idle", "idle"]
+    assert "OpenBLAS" in repr(status) or "reference" in repr(status) or "Accelerate" in repr(status)
+
+
+def test_what_is_not_built_yet_says_so(notebook: Notebook) -> None:
+    for cell in ("%plan kimi-k2", "%cluster links", "%%sharded --check\n1", "%model shards"):
+        error = notebook.run(cell).error
+        assert isinstance(error, errors.ArgumentError)
+        assert "not in this version" in str(error)
+
+
+def test_a_cluster_made_in_python_is_the_magics_too(bare: Notebook) -> None:
+    bare.run("%cluster stop")
+    assert bare.run("import kernelkit as kk\ncluster = kk.connect(1)").error is None
+    assert repr(bare.run("%sharded world_size").value) == "1"
+    bare.run("%cluster stop")
+
+
+def test_help_is_the_grammar(notebook: Notebook) -> None:
+    magics = notebook.shell.meta.kernelkit[0]
+    assert "%cluster connect [N]" in magics.cluster.__doc__
+    assert "cluster.run(code" in magics.sharded.__doc__
+
+
+def test_unload_takes_everything_away() -> None:
+    script = (
+        "from IPython.core.interactiveshell import InteractiveShell as S\ns = S.instance()\n"
+        "before = len(s.Completer.custom_matchers)\n"
+        "s.run_cell('%load_ext kernelkit')\ns.run_cell('%cluster connect 1')\nc = s.user_ns['cluster']\n"
+        "s.run_cell('%unload_ext kernelkit')\n"
+        "assert c.state == 'stopped', c.state\nassert 'sharded' not in s.magics_manager.magics['cell']\n"
+        "assert len(s.Completer.custom_matchers) == before\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

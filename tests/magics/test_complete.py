@@ -1,0 +1,52 @@
+"""Tab completion: the magics' words without ranks, the ranks' names with them."""
+
+from __future__ import annotations
+
+import pytest
+from tests.magics.conftest import Notebook
+
+from kernelkit.magics.complete import Completer
+
+
+def _texts(completer: Completer, text: str) -> list[str]:
+    lines = text.split("\n")
+    result = completer.match(text, len(lines) - 1, len(lines[-1]))
+    return [completion.text for completion in result["completions"]]
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("%cluster ", ["connect", "status", "restart", "interrupt", "stop"]),
+        ("%cluster re", ["restart"]),
+        ("%model load sm", ["smollm2"]),
+        ("%model load x --strategy p", ["pipeline"]),
+        ("%model generate x --max", ["--max-tokens"]),
+        ("%%generate --te", ["--temp"]),
+        ("%%sharded --r", ["--ranks"]),
+        ("result = %model gen", ["generate"]),
+        ("%cluster nonsense ", []),
+        ("x = 1", []),
+        ("%%sharded\nx", []),
+    ],
+)
+def test_words_of_the_grammar(typed: str, wanted: list[str]) -> None:
+    assert _texts(Completer(lambda: None), typed) == wanted
+
+
+def test_names_of_the_ranks(notebook: Notebook) -> None:
+    notebook.run("%sharded only_on_ranks = 1")
+    notebook.run("%sharded --ranks 1 only_on_one = 1")
+    notebook.run("only_here = 1")
+    completer = notebook.shell.meta.kernelkit[1]
+    assert _texts(completer, "%%sharded\nonly_") == ["only_on_ranks"]
+    assert set(_texts(completer, "%%sharded --ranks 1\ny = 2\nonly_")) == {"only_on_ranks", "only_on_one"}
+    assert "all_sum" in _texts(completer, "%sharded mx.distributed.all_s")
+    assert _texts(completer, "%%sharded --ranks ") == ["0", "1"]
+
+
+def test_the_shell_offers_the_ranks_names_and_not_its_own(notebook: Notebook) -> None:
+    notebook.run("%sharded only_on_ranks = 1")
+    notebook.run("only_here = 1")
+    _, matches = notebook.shell.complete("only_", "%%sharded\nonly_", 15)
+    assert "only_here" not in matches

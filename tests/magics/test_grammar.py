@@ -1,0 +1,63 @@
+"""The grammar: what is understood, and that everything else is one clear error."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernelkit.errors import ArgumentError, KernelkitError
+from kernelkit.magics import lines
+from kernelkit.magics.grammar import Magic, parse
+
+
+def test_sub_command_argument_and_flags_in_any_order() -> None:
+    parsed = parse(lines.MODEL, 'generate --max-tokens 8 "What is it?" --temp=0.5 --raw')
+    assert parsed.command.name == "generate"
+    assert parsed.argument == "What is it?"
+    assert parsed.flags == {"max-tokens": 8, "temp": 0.5, "raw": True}
+
+
+def test_unquoted_words_are_one_argument() -> None:
+    assert parse(lines.MODEL, "generate Once upon a time").argument == "Once upon a time"
+
+
+@pytest.mark.parametrize(
+    ("magic", "line", "words"),
+    [
+        (lines.CLUSTER, "", ["connect", "status"]),
+        (lines.CLUSTER, "conect", ["did you mean connect"]),
+        (lines.CLUSTER, "status now", ["takes no argument", "now"]),
+        (lines.CLUSTER, "connect --hostfile x", ["--hostfile is not in this version"]),
+        (lines.CLUSTER, "recover", ["recover is not in this version"]),
+        (lines.CLUSTER, "connect --port 1", ["no --port", "%cluster connect [N]"]),
+        (lines.SHARDED, "--ranks", ["--ranks needs a value", "0,2-3", "nothing"]),
+        (lines.SHARDED, "--rank 1", ["did you mean --ranks"]),
+        (lines.SHARDED, "--timeout 3", ["not in this version"]),
+        (lines.MODEL, "load", ["needs PATH_OR_HF_ID"]),
+        (lines.MODEL, "load x --strategy data", ["tensor or pipeline", "'data'"]),
+        (lines.MODEL, "generate x --max-tokens many", ["--max-tokens needs a value", "'many'"]),
+        (lines.MODEL, "generate what's that", ["quotation mark", "double quotes"]),
+    ],
+)
+def test_refusals_say_what_was_expected(magic: Magic, line: str, words: list[str]) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        parse(magic, line)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@given(st.sampled_from(sorted(lines.ALL)), st.text())
+def test_no_line_raises_anything_else(name: str, line: str) -> None:
+    with contextlib.suppress(KernelkitError):
+        parse(lines.ALL[name], line)
+
+
+@pytest.mark.parametrize("name", sorted(lines.ALL))
+def test_help_shows_every_form_and_its_call(name: str) -> None:
+    magic = lines.ALL[name]
+    for command in magic.commands:
+        assert command.usage(magic.name) in magic.help
+        assert command.python in magic.help
