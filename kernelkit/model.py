@@ -100,7 +100,8 @@ class ShardedModel:
         self._check(prompt, max_tokens, temp, top_p)
         seed = secrets.randbelow(2**31) if seed is None else seed
         sampling = {"temp": temp, "top_p": top_p, "seed": seed}
-        arguments = {"prompt": prompt, "max_tokens": max_tokens, "raw": raw, **sampling}
+        name = secrets.token_hex(8)
+        arguments = {"generation": name, "prompt": prompt, "max_tokens": max_tokens, "raw": raw, **sampling}
 
         def take(rank: int, event: dict[str, Any]) -> None:
             if event["event"] == "text" and on_text is not None:
@@ -109,7 +110,7 @@ class ShardedModel:
         answers = self._cluster.operate(
             dict.fromkeys(range(self._cluster.world_size), ("generate", arguments)),
             on_event=take,
-            on_interrupt=self._stop_in_step,
+            on_interrupt=lambda: self._stop_in_step(name),
         )
         generation = self._gather(answers, seed, temp, streamed=on_text is not None)
         if generation.finish_reason == "stopped":
@@ -142,16 +143,17 @@ class ShardedModel:
             self._loaded = False
             self._cluster.operate(dict.fromkeys(range(self._cluster.world_size), ("unload", {})))
 
-    def _stop_in_step(self) -> bool:
+    def _stop_in_step(self, generation: str) -> bool:
         """Stop all ranks after the same token, so that the group stays in step.
 
         Two rounds: every rank pauses and says how far it is or must still get; then all go on to
         the furthest of these and end there. No collective per token is needed for it.
         """
-        reached = self._cluster.ask("freeze", {})
+        reached = self._cluster.ask("freeze", {"generation": generation})
         if len(reached) < self._cluster.world_size:
             return False
-        released = self._cluster.ask("release", {"stop_at": max(reached.values())})
+        arguments = {"generation": generation, "stop_at": max(reached.values())}
+        released = self._cluster.ask("release", arguments)
         return len(released) == self._cluster.world_size
 
     def _check(self, prompt: str, max_tokens: int, temp: float, top_p: float) -> None:

@@ -38,6 +38,7 @@ class Request:
 
 
 Script = Callable[["FakeChannel", Request], None]
+Event = Message | BaseException | Callable[[], None]
 
 
 def answer_at_once(channel: FakeChannel, request: Request) -> None:
@@ -67,7 +68,8 @@ class FakeChannel:
         self.completions: dict[int, dict[str, Any]] = {}
         self.on_interrupt: Callable[[int], None] = lambda rank: None
         self.closed = False
-        self._coming: queue.SimpleQueue[Message | BaseException | Callable[[], None]] = queue.SimpleQueue()
+        self._coming: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._held: list[Event] = []
 
     # -- what a script uses -----------------------------------------------------------------------
 
@@ -132,17 +134,22 @@ class FakeChannel:
     def poll(self, timeout_s: float) -> list[Message]:
         messages: list[Message] = []
         try:
-            event = self._coming.get(timeout=timeout_s)
+            event = self._held.pop() if self._held else self._coming.get(timeout=timeout_s)
             while True:
                 if isinstance(event, Message):
                     messages.append(event)
+                elif messages:
+                    # What came before it is handed out first; it happens in the next turn.
+                    self._held.append(event)
+                    break
                 elif isinstance(event, BaseException):
                     raise event
                 else:
                     event()
                 event = self._coming.get_nowait()
         except queue.Empty:
-            return messages
+            pass
+        return messages
 
     def ask(
         self, ranks: Sequence[int], operation: str, arguments: Mapping[str, Any], timeout_s: float

@@ -12,6 +12,7 @@ from typing import Any
 from kernelkit.channel.base import Message, answer_of
 from kernelkit.cluster.bringup import Members
 from kernelkit.cluster.errors import cell_error
+from kernelkit.cluster.interrupts import Interrupts
 from kernelkit.cluster.running import Wait, raise_if_lost
 from kernelkit.errors import (
     CellInterruptedError,
@@ -47,6 +48,7 @@ class Runner:
     def __init__(self, members: Members) -> None:
         self._members: Members | None = members
         self._busy = threading.Lock()
+        self._interrupts = Interrupts()
         self.failure = ""
 
     @property
@@ -156,7 +158,8 @@ class Runner:
         # Between the check and here another thread may have come first; then this one waits for it.
         self._busy.acquire()
         try:
-            yield self.members
+            with Interrupts() as self._interrupts:
+                yield self.members
         except RankLostError as error:
             self.failure = error.what
             raise
@@ -177,15 +180,14 @@ class Runner:
         """
         first_error_s = None
         while wait.running:
-            try:
-                wait.turn(on_message)
-                on_turn()
-                if wait.failed and first_error_s is None:
-                    first_error_s = time.monotonic()
-                if first_error_s is not None and time.monotonic() > first_error_s + ERROR_GRACE_S:
-                    self._settle(wait, on_message)
-                    return False
-            except KeyboardInterrupt:
+            wait.turn(on_message)
+            on_turn()
+            if wait.failed and first_error_s is None:
+                first_error_s = time.monotonic()
+            if first_error_s is not None and time.monotonic() > first_error_s + ERROR_GRACE_S:
+                self._settle(wait, on_message)
+                return False
+            if self._interrupts.take():
                 gentle, on_interrupt = on_interrupt, None
                 if gentle is None or not gentle():
                     self._settle(wait, on_message)

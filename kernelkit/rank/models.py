@@ -20,7 +20,8 @@ from kernelkit.rank.load import resolve as find_files
 # Often enough for the eye, seldom enough that Jupyter's rate limit never notices.
 _EVENT_INTERVAL_S = 0.05
 
-_control = StopControl()
+# By generation: a stop may reach this rank before `generate` itself does.
+_controls: dict[str, StopControl] = {}
 
 
 def resolve(name: str) -> str:
@@ -64,16 +65,19 @@ def unload() -> bool:
     return had
 
 
-def generate(prompt: str, max_tokens: int, temp: float, top_p: float, seed: int, raw: bool) -> dict[str, Any]:
+def generate(
+    generation: str, prompt: str, max_tokens: int, temp: float, top_p: float, seed: int, raw: bool
+) -> dict[str, Any]:
     """Generate on all ranks in step; rank 0 alone sends the text as it comes.
+
+    Args:
+        generation: names this one for `freeze` and `release`.
 
     Raises:
         NoModelError: nothing is loaded here.
     """
-    global _control
     if state.loaded is None:
         raise NoModelError("no model is loaded on the ranks", cure="%model load PATH_OR_HF_ID")
-    _control = StopControl()
     stream = _TextStream() if state.rank == 0 else None
     result = run_generation(
         state.loaded,
@@ -84,21 +88,24 @@ def generate(prompt: str, max_tokens: int, temp: float, top_p: float, seed: int,
         seed=seed,
         raw=raw,
         on_text=stream.add if stream else lambda _: None,
-        control=_control,
+        control=_controls.setdefault(generation, StopControl()),
     )
     if stream:
         stream.flush()
+    # Kept until the next one, for a stop that comes too late; older ones cannot be asked for any more.
+    for old in [name for name in _controls if name != generation]:
+        del _controls[old]
     return result
 
 
-def freeze() -> int:
+def freeze(generation: str) -> int:
     """From a subshell, while `generate` runs: pause at the next token, say which one that is."""
-    return _control.freeze()
+    return _controls.setdefault(generation, StopControl()).freeze()
 
 
-def release(stop_at: int) -> None:
+def release(generation: str, stop_at: int) -> None:
     """From a subshell: go on to token `stop_at`, the same on all ranks, and end there."""
-    _control.release(stop_at)
+    _controls.setdefault(generation, StopControl()).release(stop_at)
 
 
 class _TextStream:

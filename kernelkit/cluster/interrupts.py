@@ -1,0 +1,46 @@
+"""Turn Ctrl-C into a flag for the time that ranks are at work.
+
+A KeyboardInterrupt between two requests would leave one rank with a collective that the other was
+never asked for. So while a request is under way SIGINT is only noted; the loop that follows the ranks
+looks at the note several times a second and ends them in good order.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+
+class Interrupts:
+    """Use as a context manager; in other threads than the main one, where no SIGINT arrives, it does nothing."""
+
+    def __init__(self) -> None:
+        self._pending = False
+        self._holds = False
+
+    def __enter__(self) -> Interrupts:
+        # Only Python's own handler is replaced: a program that has set another one knows why.
+        self._holds = (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
+        if self._holds:
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._holds:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._pending and error is None:
+            raise KeyboardInterrupt
+
+    def take(self) -> bool:
+        """Whether there was a Ctrl-C since the last time; it is dealt with by asking."""
+        pending, self._pending = self._pending, False
+        return pending
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._pending = True

@@ -1,0 +1,98 @@
+"""Real clusters of local ranks: one for the tests of a module, and fresh ones for those that break theirs."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import pytest
+
+from kernelkit import Cluster, connect
+from kernelkit.errors import ClusterError
+
+Eventually = Callable[[Callable[[], Any], float], bool]
+
+
+@contextmanager
+def without_pytests_mark() -> Iterator[None]:
+    """ipykernel leaves file descriptors uncaptured below pytest; ranks must behave as in a notebook."""
+    name = "PYTEST_CURRENT_TEST"
+    value = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[name] = value
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Two ranks that a module's tests share; none of them may leave it unusable."""
+    with without_pytests_mark():
+        cluster = connect(2)
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[int], Cluster]]:
+    """Start clusters of a test's own; they are stopped at its end."""
+    started: list[Cluster] = []
+
+    def start(world_size: int = 2) -> Cluster:
+        with without_pytests_mark():
+            started.append(connect(world_size))
+        return started[-1]
+
+    yield start
+    for cluster in started:
+        cluster.stop()
+
+
+@pytest.fixture
+def fresh(start: Callable[[int], Cluster]) -> Cluster:
+    """Two ranks that the test may break."""
+    return start(2)
+
+
+def _eventually(condition: Callable[[], Any], timeout_s: float = 20.0) -> bool:
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Eventually:
+    """Poll until a condition holds; False after the deadline."""
+    return _eventually
+
+
+def _gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.fixture(scope="session")
+def gone() -> Callable[[int], bool]:
+    """Whether a process has ended; an orphan that nobody has reaped yet counts as ended."""
+    return _gone
+
+
+def _doing(cluster: Cluster) -> list[str]:
+    try:
+        return [rank.doing for rank in cluster.status().ranks]
+    except ClusterError:
+        return []
+
+
+@pytest.fixture(scope="session")
+def doing() -> Callable[[Cluster], list[str]]:
+    """What each rank is doing now."""
+    return _doing
