@@ -39,10 +39,15 @@ def encode(value: Any, name: str = "value") -> tuple[Any, list[Buffer]]:
 def _encode(value: Any, path: str, buffers: list[Buffer], depth: int) -> Any:
     if depth > _MAX_DEPTH:
         raise TransferError(f"{path[:80]}… is nested deeper than {_MAX_DEPTH} levels, or holds itself")
-    if value is None or isinstance(value, bool | str) or type(value) in (int, float):
-        return value
     if isinstance(value, np.ndarray | np.generic):
         return _encode_numpy(value, path, buffers)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str | float):  # a subclass, such as a StrEnum, arrives as the plain value
+        return str(value) if isinstance(value, str) else float(value)
+    if isinstance(value, int):
+        # JSON readers give up on very long decimals; hexadecimals have no limit
+        return int(value) if abs(value) < 2**63 else ["int", hex(value)]
     if is_mlx_array(value):
         return _encode_mlx(value, buffers)
     if isinstance(value, bytes | bytearray):
@@ -50,14 +55,14 @@ def _encode(value: Any, path: str, buffers: list[Buffer], depth: int) -> Any:
         return ["bytes", len(buffers) - 1]
     if isinstance(value, complex):
         return ["complex", value.real, value.imag]
-    if isinstance(value, int | float):  # a subclass such as an IntEnum arrives as the plain number
-        return int(value) if isinstance(value, int) else float(value)
     if isinstance(value, list | tuple):
         tag = "list" if isinstance(value, list) else "tuple"
         return [tag, [_encode(v, f"{path}[{i}]", buffers, depth + 1) for i, v in enumerate(value)]]
     if isinstance(value, dict):
         pairs = []
         for key, item in value.items():
+            if is_mlx_array(key):  # it would arrive as NumPy, which cannot be a key
+                raise TransferError(f"{path} has an array as a key", got=repr(key)[:80])
             inner = f"{path}[{key!r}]"
             pairs.append([_encode(key, inner, buffers, depth + 1), _encode(item, inner, buffers, depth + 1)])
         return ["dict", pairs]
@@ -71,6 +76,8 @@ def _encode(value: Any, path: str, buffers: list[Buffer], depth: int) -> Any:
 
 
 def _encode_numpy(value: np.ndarray[Any, Any] | np.generic, path: str, buffers: list[Buffer]) -> Any:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TransferError(f"{path} is a masked array, and its mask would be lost", cure=".filled(...)")
     kind = "numpy" if isinstance(value, np.ndarray) else "scalar"
     array = np.asarray(value)
     if array.dtype == bfloat16:
@@ -118,7 +125,8 @@ def numpy_to_mlx(array: np.ndarray[Any, Any]) -> Any:
     mx = sys.modules["mlx.core"]
     if array.dtype == bfloat16:
         return mx.array(array.reshape(-1).view(np.uint16)).view(mx.bfloat16).reshape(array.shape)
-    return mx.array(array)
+    # mlx makes float32 of float64 unless it is told
+    return mx.array(array, dtype=mx.float64) if array.dtype == np.float64 else mx.array(array)
 
 
 def decode(
@@ -142,6 +150,8 @@ def decode(
         return {decode(k, buffers, to_mlx): decode(v, buffers, to_mlx) for k, v in rest[0]}
     if tag == "bytes":
         return bytes(buffers[rest[0]])
+    if tag == "int":
+        return int(rest[0], 16)
     if tag == "complex":
         return complex(*rest)
     index, kind, dtype, shape = rest

@@ -60,7 +60,7 @@ _SECONDS = {"µs": 1e-6, "ms": 1e-3, "s": 1.0}
 def test_bytes_are_printed_without_exponent_and_within_half_a_percent(size_bytes: int) -> None:
     number, unit = format_bytes(size_bytes).split()
     assert "e" not in number
-    assert float(number) * _BYTES[unit] == pytest.approx(size_bytes, rel=0.006)
+    assert float(number.replace(",", "")) * _BYTES[unit] == pytest.approx(size_bytes, rel=0.006)
 
 
 @pytest.mark.parametrize("size_bytes", [999_499, 999_500, 999_999, 999_950_000, 999_999_999_999])

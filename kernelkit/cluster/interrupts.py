@@ -13,7 +13,7 @@ from types import FrameType, TracebackType
 
 
 class Interrupts:
-    """Use as a context manager; in other threads than the main one, where no SIGINT arrives, it does nothing."""
+    """A context manager; it does nothing in threads other than the main one, where no SIGINT arrives."""
 
     def __init__(self) -> None:
         self._pending = False

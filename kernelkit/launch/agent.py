@@ -39,6 +39,7 @@ class _Rank:
     process: subprocess.Popen[bytes]
     partial: dict[str, bytes] = field(default_factory=lambda: {"stdout": b"", "stderr": b""})
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
+    ready: bool = False
     awaited_port: int | None = None
     hold: bool = False
 
@@ -131,7 +132,8 @@ class Agent:
         *lines, rank.partial[source] = (rank.partial[source] + data).split(b"\n")
         for line in lines:
             # The first line of stdout is the rank's answer; all that follows is somebody's print.
-            if source == "stdout" and not rank.tail and line.startswith(b'{"pid"'):
+            if source == "stdout" and not rank.ready and line.startswith(b'{"pid"'):
+                rank.ready = True
                 self._say("ready", rank, **json.loads(line))
             else:
                 rank.tail.append(line.decode(errors="replace"))

@@ -31,7 +31,10 @@ class Exit:
 
     def __str__(self) -> str:
         if self.returncode < 0:
-            return f"killed by {signal.Signals(-self.returncode).name}"
+            number = -self.returncode
+            # Linux has real-time signals that Python has no name for.
+            known = number in {known.value for known in signal.Signals}
+            return f"killed by {signal.Signals(number).name if known else f'signal {number}'}"
         return f"exit status {self.returncode}"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 # Per rank and cell. Past it the middle is dropped, and the result says how much.
 KEPT_CHARS = 4_000_000
+KEPT_ITEMS = 10_000
 KEPT_DISPLAYS = 100
 
 # Live widgets belong to the rank's process; their fallbacks travel, they do not.
@@ -22,6 +23,10 @@ class Stream:
     tail: str = ""
     cut_lines: int = 0
     cut_chars: int = 0
+
+    @property
+    def kept_chars(self) -> int:
+        return len(self.head) + len(self.tail)
 
     def add(self, text: str) -> None:
         """Append, keeping at most `KEPT_CHARS` characters in head and tail together."""
@@ -76,6 +81,8 @@ class RankOutput:
     value: Display | None = None
     error: dict[str, Any] | None = None
     dropped_displays: int = 0
+    dropped_lines: int = 0
+    _chars: int = 0
     _clear_next: bool = False
 
     @property
@@ -120,11 +127,10 @@ class RankOutput:
         if kind == "clear_output":
             self._clear_next = bool(content.get("wait"))
             if not self._clear_next:
-                self.items.clear()
+                self._clear()
             return
         if kind in ("stream", "display_data", "execute_result", "error") and self._clear_next:
-            self.items.clear()
-            self._clear_next = False
+            self._clear()
         if kind == "stream":
             self._add_text(content["name"], content["text"])
         elif kind == "display_data":
@@ -147,10 +153,27 @@ class RankOutput:
         if not (isinstance(last, Stream) and last.name == name):
             last = Stream(name)
             self.items.append(last)
+        self._chars -= last.kept_chars
         last.add(text)
+        self._chars += last.kept_chars
+        while self._chars > KEPT_CHARS or len(self.items) > KEPT_ITEMS:
+            self._drop_middle()
+
+    def _drop_middle(self) -> None:
+        """Many short pieces on two streams by turns: the ones in the middle go first."""
+        streams = [i for i, item in enumerate(self.items[:-1]) if isinstance(item, Stream)]
+        item = self.items.pop(streams[len(streams) // 2])
+        assert isinstance(item, Stream)
+        self._chars -= item.kept_chars
+        self.dropped_lines += item.text.count("\n")
+
+    def _clear(self) -> None:
+        self.items.clear()
+        self._clear_next = False
+        self._chars = self.dropped_displays = self.dropped_lines = 0
 
     def _add_display(self, display: Display) -> None:
-        if len(self.items) >= KEPT_DISPLAYS:
+        if len(self.displays) >= KEPT_DISPLAYS:
             self.dropped_displays += 1
         else:
             self.items.append(display)

@@ -21,15 +21,14 @@ class Token:
 
     Attributes:
         kind: `stdout`, `stderr` or `display`.
-        text: the line; for a display, canonical JSON of its data.
-        display: the output itself where it is not text.
+        text: the line; for a display, canonical JSON of its data and metadata.
     """
 
     kind: str
     text: str
 
     @property
-    def data(self) -> dict[str, object]:
+    def display(self) -> dict[str, object]:
         loaded: dict[str, object] = json.loads(self.text)
         return loaded
 
@@ -52,6 +51,8 @@ def tokens_of(output: RankOutput) -> list[Token]:
             tokens += _display_tokens(item)
     if output.dropped_displays:
         tokens.append(Token("stdout", f"… {output.dropped_displays:,} more outputs dropped …"))
+    if output.dropped_lines:
+        tokens.append(Token("stdout", f"… {output.dropped_lines:,} lines in between dropped …"))
     return tokens
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kernelkit.outputs.collect import Display, RankOutput, Stream
 from kernelkit.outputs.fold import Block, Token, fold, tokens_of
-from kernelkit.outputs.text import cut, label_lines, rank_label, settle
+from kernelkit.outputs.text import SHOWN_LINES, cut, cut_line, label_lines, missing_note, rank_label, settle
 
 
 def render_cell(outputs: Mapping[int, RankOutput], world_size: int) -> list[Stream | Display]:
@@ -38,7 +38,7 @@ def render_values(outputs: Mapping[int, RankOutput], world_size: int) -> list[Di
     for value, ranks in groups:
         label = rank_label(ranks) if world_size > 1 else ""
         if value.is_text:
-            text += label_lines(cut(settle(value.text), ranks[0]), label)
+            text += label_lines(cut(settle(value.text), ranks[0], "value_repr"), label)
         elif not label or len(groups) == 1:
             shown.append(value)
         else:
@@ -50,17 +50,30 @@ def render_values(outputs: Mapping[int, RankOutput], world_size: int) -> list[Di
 
 def _render_block(block: Block, world_size: int) -> Iterable[Stream | Display]:
     label = rank_label(block.ranks) if world_size > 1 else ""
-    for kind, group in groupby(block.tokens, key=lambda token: token.kind):
+    for kind, group in groupby(_cut(block), key=lambda token: token.kind):
         tokens: list[Token] = list(group)
         if kind == "display":
             for token in tokens:
                 if label:
                     yield Stream("stdout", f"[{label}]\n")
-                parts: dict[str, Any] = token.data
+                parts: dict[str, Any] = token.display
                 yield Display(parts["data"], parts["metadata"])
         else:
-            lines = cut([token.text for token in tokens], block.ranks[0])
-            yield Stream(kind, label_lines(lines, label))
+            yield Stream(kind, label_lines([cut_line(token.text) for token in tokens], label))
+
+
+def _cut(block: Block) -> Iterable[Token]:
+    """The block's tokens, lines in the middle left out where there are too many, on whatever stream."""
+    lines = [i for i, token in enumerate(block.tokens) if token.kind != "display"]
+    if len(lines) <= SHOWN_LINES:
+        return block.tokens
+    half = SHOWN_LINES // 2
+    left_out = set(lines[half:-half])
+    kinds = {block.tokens[i].kind for i in lines}
+    note = missing_note(len(lines), block.ranks[0], kinds.pop() if len(kinds) == 1 else "items")
+    at = lines[half]
+    tokens = [(i, token) for i, token in enumerate(block.tokens) if i not in left_out or i == at]
+    return [Token(token.kind, note) if i == at else token for i, token in tokens]
 
 
 def _merge(pieces: Iterable[Stream | Display]) -> list[Stream | Display]:

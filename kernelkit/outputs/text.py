@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 SHOWN_LINES = 400
-SHOWN_LINE_CHARS = 2_000
+SHOWN_LINE_CHARS = 1_000
 
 
 def settle(text: str) -> list[str]:
@@ -37,19 +37,28 @@ def label_lines(lines: Sequence[str], label: str) -> str:
     return "".join(f"{prefix}{line}\n" for line in lines)
 
 
-def cut(lines: Sequence[str], first_rank: int) -> list[str]:
-    """At most `SHOWN_LINES` lines, head and tail, with a line between that says what is not shown."""
+def cut(lines: Sequence[str], first_rank: int, where: str = "stdout") -> list[str]:
+    """At most `SHOWN_LINES` lines, head and tail, with a line between that says what is not shown.
+
+    Args:
+        first_rank: the rank whose output holds all of them.
+        where: the attribute of that output.
+    """
     if len(lines) <= SHOWN_LINES:
-        return [_cut_line(line) for line in lines]
+        return [cut_line(line) for line in lines]
     half = SHOWN_LINES // 2
-    missing = len(lines) - 2 * half
-    note = (
-        f"… {missing:,} of {len(lines):,} lines not shown; all of them: cluster.last[{first_rank}].stdout …"
-    )
-    return [*map(_cut_line, lines[:half]), note, *map(_cut_line, lines[-half:])]
+    note = missing_note(len(lines), first_rank, where)
+    return [*map(cut_line, lines[:half]), note, *map(cut_line, lines[-half:])]
 
 
-def _cut_line(line: str) -> str:
+def missing_note(lines: int, first_rank: int, where: str) -> str:
+    """Says how many of `lines` lines are not shown, and where they are."""
+    missing = lines - SHOWN_LINES // 2 * 2
+    return f"… {missing:,} of {lines:,} lines not shown; all of them: cluster.last[{first_rank}].{where} …"
+
+
+def cut_line(line: str) -> str:
+    """The line, or its beginning and how much is missing."""
     if len(line) <= SHOWN_LINE_CHARS:
         return line
     return f"{line[:SHOWN_LINE_CHARS]}… ({len(line) - SHOWN_LINE_CHARS:,} characters not shown)"

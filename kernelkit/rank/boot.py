@@ -14,13 +14,26 @@ import sys
 import threading
 from typing import Any
 
+from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from tornado.ioloop import IOLoop
 from traitlets.config import Config
 
 
+class RankKernel(IPythonKernel):
+    """Numbers its cells as the notebook does, so that tracebacks name the notebook's cell."""
+
+    async def do_execute(self, code: str, silent: bool, *args: Any, **kwargs: Any) -> Any:
+        number = self.get_parent().get("metadata", {}).get("kernelkit_cell")
+        if number is not None and not silent and self.shell is not None:
+            self.shell.execution_count = number
+        return await super().do_execute(code, silent, *args, **kwargs)
+
+
 class RankApp(IPKernelApp):
     """An IPython kernel with nothing of its user's profile: a rank behaves alike on every host."""
+
+    kernel_class = RankKernel
 
     def init_connection_file(self) -> None:
         """No file: what it would hold came on standard input."""
@@ -45,7 +58,10 @@ def main() -> None:
     boot = json.loads(sys.stdin.buffer.readline())
     os.environ.update(boot["env"])
     answer = os.dup(sys.stdout.fileno())
-    threading.Thread(target=_leave_at_end_of_input, name="kernelkit-stdin", daemon=True).start()
+    watched = _take_standard_input()
+    threading.Thread(
+        target=_leave_at_end_of_input, args=(watched,), name="kernelkit-stdin", daemon=True
+    ).start()
 
     app = RankApp.instance(config=_config(boot), ip="127.0.0.1", transport="tcp", log_level=50)
     app.curve_publickey = boot["curve_publickey"].encode()
@@ -87,8 +103,17 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def _leave_at_end_of_input() -> None:
-    """Standard input ends with the agent, and the agent ends with the notebook: leave at once."""
-    while os.read(0, 4096):
+def _take_standard_input() -> int:
+    """Move the agent's pipe away from descriptor 0, where a child (`!cat`) would wait for it to end."""
+    watched = os.dup(0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    return watched
+
+
+def _leave_at_end_of_input(watched: int) -> None:
+    """The pipe ends with the agent, and the agent ends with the notebook: leave at once."""
+    while os.read(watched, 4096):
         pass
     os._exit(0)

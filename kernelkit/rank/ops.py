@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 from kernelkit.errors import KernelkitError
-from kernelkit.rank import group, state, watch
+from kernelkit.rank import group, state
 
 # Name to module and function. Modules load at first use: a rank that never sees a model starts faster.
 _OPERATIONS = {
@@ -55,4 +55,3 @@ def prepare(shell: Any, *, rank: int, world_size: int) -> None:
     state.shell = shell
     state.rank, state.world_size = rank, world_size
     group.bind_names()
-    shell.events.register("pre_execute", watch.number_cell)

@@ -5,24 +5,12 @@ from __future__ import annotations
 import linecache
 import sys
 import threading
-import time
 from typing import Any
 
 import mlx.core as mx
 import psutil
 
 from kernelkit.rank import state
-
-_started_s: float | None = None
-
-
-def number_cell() -> None:
-    """Before a cell runs: take the notebook's cell number, so that tracebacks name that cell."""
-    global _started_s
-    number = state.shell.kernel.get_parent().get("metadata", {}).get("kernelkit_cell")
-    if number is not None:
-        state.shell.execution_count = number
-        _started_s = time.monotonic()
 
 
 def status() -> dict[str, Any]:

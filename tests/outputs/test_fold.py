@@ -108,7 +108,7 @@ def test_text_becomes_a_token_per_line_and_a_rich_output_one() -> None:
         ("stdout", "b"),
         ("stderr", "e"),
     ]
-    assert tokens[2].data == {"data": {"text/html": "<b>x</b>"}, "metadata": {"isolated": True}}
+    assert tokens[2].display == {"data": {"text/html": "<b>x</b>"}, "metadata": {"isolated": True}}
 
 
 def test_displays_that_differ_in_the_order_of_their_keys_are_equal() -> None:
