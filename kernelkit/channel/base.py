@@ -58,17 +58,24 @@ class Channel(Protocol):
         """Run an operation beside the main thread, so that it answers while that is blocked.
 
         Returns:
-            The answers of those ranks that gave one in time. Safe from any thread.
+            The answers of those ranks that gave one in time and did not fail. Safe from any thread.
         """
 
     def complete(self, rank: int, code: str, position: int, timeout_s: float) -> dict[str, Any] | None:
         """Jupyter's `complete_reply` content for `code` at `position`, or None when it took too long."""
 
     def interrupt(self, rank: int) -> None:
-        """Raise KeyboardInterrupt in the rank's main thread."""
+        """Raise KeyboardInterrupt in the rank's main thread; returns once the signal was sent."""
 
     def close(self) -> None:
         """Close the sockets; the ranks go on."""
+
+
+def has_failed(reply: Mapping[str, Any]) -> bool:
+    """Whether a reply tells of a failure: of a cell, or of an operation, whose own reply says ok."""
+    answer = reply.get("user_expressions", {}).get("answer", {"status": "ok"})
+    content = answer.get("data", {}).get("application/json", {})
+    return reply.get("status") != "ok" or answer.get("status") != "ok" or "error" in content
 
 
 def answer_of(rank: int, reply: Mapping[str, Any]) -> Any:

@@ -17,11 +17,12 @@ from typing import Any
 import zmq
 from jupyter_client.client import KernelClient
 
-from kernelkit.channel.base import Message, answer_of
+from kernelkit.channel.base import Message, answer_of, has_failed
 from kernelkit.errors import ConnectError
 from kernelkit.values import Buffer
 
 _MAX_BATCH = 500
+_INTERRUPT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class JupyterChannel:
         """
         self._context: zmq.Context[Any] = zmq.Context()
         self._side_lock = threading.Lock()
+        self._control_lock = threading.Lock()
         self._connections = {rank: _Connection(self._context, keys, p) for rank, p in ports.items()}
         self._poller = zmq.Poller()
         self._sources: dict[Any, tuple[int, KernelClient]] = {}
@@ -136,7 +138,7 @@ class JupyterChannel:
     ) -> dict[int, Any]:
         content = _operation_request(operation, arguments)
         replies = self._side_request(ranks, "execute_request", content, timeout_s)
-        return {rank: answer_of(rank, reply) for rank, reply in replies.items()}
+        return {rank: answer_of(rank, reply) for rank, reply in replies.items() if not has_failed(reply)}
 
     def complete(self, rank: int, code: str, position: int, timeout_s: float) -> dict[str, Any] | None:
         content = {"code": code, "cursor_pos": position}
@@ -167,7 +169,12 @@ class JupyterChannel:
 
     def interrupt(self, rank: int) -> None:
         connection = self._connections[rank]
-        connection.main.session.send(connection.control, "interrupt_request", {})
+        with self._control_lock:
+            session = connection.main.session
+            request = session.send(connection.control, "interrupt_request", {})["header"]["msg_id"]
+            deadline_s = time.monotonic() + _INTERRUPT_S
+            # Without the reply the signal might still be on its way when the next request runs.
+            _await(connection.control, connection.main, "interrupt_reply", deadline_s, request)
 
     def close(self) -> None:
         for connection in self._connections.values():

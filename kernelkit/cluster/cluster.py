@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import keyword
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from kernelkit.cluster.bringup import Members, Report, bring_up
 from kernelkit.cluster.result import Result
 from kernelkit.cluster.runner import ASK_TIMEOUT_S, OnEvent, OnTurn, Runner
 from kernelkit.cluster.status import ClusterStatus, RankStatus
-from kernelkit.errors import ArgumentError, ClusterError, KernelkitError, ModelError
+from kernelkit.errors import ArgumentError, KernelkitError, ModelError
 from kernelkit.model import ShardedModel, Strategy
 from kernelkit.outputs import RankOutput
 
@@ -54,6 +55,7 @@ class Cluster:
         self.backend = "ring" if world_size > 1 else "none"
         self.last = Result({}, world_size)
         self.model: ShardedModel | None = None
+        self._cells = 0
         self._adopt(members)
 
     def _adopt(self, members: Members) -> None:
@@ -94,12 +96,15 @@ class Cluster:
             CellInterruptedError: Ctrl-C or the stop button.
             ClusterBusyError, ClusterFailedError, NoClusterError: it cannot run now.
         """
+        check_code(code)
         chosen = list(range(self.world_size)) if ranks is None else self._checked(ranks)
+        # Always a number, and the same on all ranks: else equal tracebacks would differ in it.
+        self._cells += 1
         outputs = {rank: RankOutput(rank) for rank in chosen}
         result = Result(outputs, self.world_size)
         self._runner.check_usable()
         self.last = result
-        self._runner.run(code, outputs, cell, on_turn)
+        self._runner.run(code, outputs, cell if cell is not None else self._cells, on_turn)
         return result
 
     def operate(
@@ -114,9 +119,7 @@ class Cluster:
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in every rank that runs something; safe from another thread."""
-        channel = self._runner.members.channel
-        for rank in range(self.world_size):
-            channel.interrupt(rank)
+        self._runner.interrupt()
 
     # -- values -----------------------------------------------------------------------------------
 
@@ -130,7 +133,7 @@ class Cluster:
         """
         bound = {**(variables or {}), **named}
         for name in bound:
-            if not isinstance(name, str) or not name.isidentifier():
+            if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
                 raise ArgumentError("a variable needs a Python name", got=repr(name))
         tree, buffers = values.encode(bound, "push")
         chosen = range(self.world_size) if ranks is None else self._checked(ranks)
@@ -197,10 +200,7 @@ class Cluster:
         members = self._runner.members
         exits = members.agent.exits
         living = [rank for rank in members.facts if rank not in exits]
-        try:
-            live = members.channel.ask(living, "status", {}, ASK_TIMEOUT_S) if members.agent.alive else {}
-        except ClusterError:
-            live = {}
+        live = members.channel.ask(living, "status", {}, ASK_TIMEOUT_S) if members.agent.alive else {}
         ranks = []
         for rank, facts in members.facts.items():
             now = live.get(rank, {})
@@ -212,7 +212,7 @@ class Cluster:
 
     def complete(self, code: str, position: int, rank: int = 0) -> dict[str, Any] | None:
         """Jupyter's completion of `code` at `position` in a rank's namespace; None if none came in time."""
-        return self._runner.members.channel.complete(rank, code, position, ASK_TIMEOUT_S / 2)
+        return self._runner.members.channel.complete(rank, code, position, ASK_TIMEOUT_S)
 
     def ask(self, operation: str, arguments: Mapping[str, Any]) -> dict[int, Any]:
         """Run an operation on all ranks beside what they are doing; those that answered in time."""
@@ -230,13 +230,29 @@ class Cluster:
     def stop(self) -> None:
         """End all ranks. Safe to call twice."""
         self._forget_model()
-        self._runner.forget()
+        self._runner.leave()
         self._closing()
 
     def _checked(self, ranks: Sequence[int]) -> list[int]:
-        bad = [rank for rank in ranks if rank not in range(self.world_size)]
-        if bad or not ranks:
+        known = range(self.world_size)
+        if not isinstance(ranks, Sequence) or not ranks or any(rank not in known for rank in ranks):
             raise ArgumentError(
-                "the cluster has no such ranks", expected=f"0 to {self.world_size - 1}", got=repr(list(ranks))
+                "the cluster has no such ranks",
+                expected=f"a list of 0 to {self.world_size - 1}",
+                got=repr(ranks),
             )
         return sorted(set(ranks))
+
+
+def check_code(code: str) -> None:
+    """Refuse what no kernel can run, before a rank waits for it.
+
+    Raises:
+        ArgumentError: it is not text, or text that has no UTF-8 form.
+    """
+    if not isinstance(code, str):
+        raise ArgumentError("code must be a string", got=type(code).__name__)
+    try:
+        code.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError("the code has characters that cannot be sent", got=error.reason) from error

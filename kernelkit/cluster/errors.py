@@ -24,14 +24,15 @@ def cell_error(outputs: Mapping[int, RankOutput], interrupted: bool, failure: st
         if output.error is not None:
             groups.setdefault(tuple(output.error["traceback"]), []).append(rank)
     cure = f"%cluster restart: {failure}" if failure else ""
-    if interrupted:
+    names = {_name(output) for output in outputs.values() if output.error is not None}
+    if interrupted or names == {"KeyboardInterrupt"}:
         shown = _labelled(groups)
         stuck = "" if failure else "; the cluster is still usable"
         return CellInterruptedError(f"the cell was interrupted{stuck}", tracebacks=shown, cure=cure)
     # Ranks that were interrupted because another failed are not the reason.
     causes = {
         trace: ranks for trace, ranks in groups.items() if _name(outputs[ranks[0]]) != "KeyboardInterrupt"
-    } or groups
+    }
     if not causes:
         return None
     what = "; ".join(

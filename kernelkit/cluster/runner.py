@@ -49,6 +49,7 @@ class Runner:
         self._members: Members | None = members
         self._busy = threading.Lock()
         self._interrupts = Interrupts()
+        self._wait: Wait | None = None
         self.failure = ""
 
     @property
@@ -73,9 +74,20 @@ class Runner:
             return "failed: a rank is gone"
         return "running" if self._busy.locked() else "idle"
 
-    def forget(self) -> None:
-        """The members were closed."""
-        self._members = None
+    def interrupt(self) -> None:
+        """Interrupt the ranks that run a request; an idle rank would carry it into its next cell."""
+        for rank in self._wait.running if self._wait is not None else ():
+            self.members.channel.interrupt(rank)
+
+    def leave(self) -> None:
+        """No more requests; one that is under way in another thread has ended when this returns."""
+        members, self._members = self._members, None
+        if members is None:
+            return
+        # With the agent go the ranks, and a thread that waits for them notices within a turn.
+        members.agent.stop()
+        if self._busy.acquire(timeout=INTERRUPT_GRACE_S):
+            self._busy.release()
 
     def run(self, code: str, outputs: Mapping[int, RankOutput], cell: int | None, on_turn: OnTurn) -> None:
         """Run a cell on the ranks of `outputs`, and fill them while it runs.
@@ -161,9 +173,12 @@ class Runner:
             with Interrupts() as self._interrupts:
                 yield self.members
         except RankLostError as error:
+            if self._members is None:
+                raise NoClusterError("the cluster was stopped while this ran") from error
             self.failure = error.what
             raise
         finally:
+            self._wait = None
             self._busy.release()
 
     def _follow(
@@ -179,6 +194,7 @@ class Runner:
         moment to end, and are interrupted then.
         """
         first_error_s = None
+        self._wait = wait
         while wait.running:
             wait.turn(on_message)
             on_turn()
@@ -203,7 +219,8 @@ class Runner:
             stuck = channel.ask(wait.running, "status", {}, ASK_TIMEOUT_S)
             where = "; ".join(f"rank {rank} at {status['doing']}" for rank, status in stuck.items())
             who = ", ".join(map(str, wait.running))
-            self.failure = f"rank {who} did not stop, it waits in a collective or outside Python ({where})"
+            self.failure = f"rank {who} did not stop, it waits in a collective or outside Python"
+            self.failure += f" ({where})" if where else ""
 
     def _recheck(self, wait: Wait) -> None:
         """After a failure: are the ranks still in step? A collective that only some entered shows here."""

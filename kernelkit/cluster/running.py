@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from kernelkit.channel.base import Channel, Message, answer_of
+from kernelkit.channel.base import Channel, Message, answer_of, has_failed
 from kernelkit.errors import CellError, ConnectError, RankLostError
 from kernelkit.launch.local import Exit, LocalAgent
 
@@ -49,7 +49,7 @@ class Wait:
     @property
     def failed(self) -> list[int]:
         """Ranks that have ended with an error."""
-        return [rank for rank, reply in self.replies.items() if reply.get("status") != "ok"]
+        return [rank for rank, reply in self.replies.items() if has_failed(reply)]
 
     def turn(self, on_message: Callable[[Message], None] | None = None) -> None:
         """Take the messages of one short turn.
@@ -74,7 +74,6 @@ class Wait:
         self,
         timeout_s: float,
         on_message: Callable[[Message], None] | None = None,
-        on_turn: Callable[[], None] | None = None,
     ) -> bool:
         """Turn until all have ended; False when `timeout_s` passed first."""
         deadline_s = time.monotonic() + timeout_s
@@ -82,8 +81,6 @@ class Wait:
             if time.monotonic() >= deadline_s:
                 return False
             self.turn(on_message)
-            if on_turn is not None:
-                on_turn()
         return True
 
 
@@ -111,7 +108,6 @@ def call_all(
     timeout_s: float,
     *,
     around: Around | None = None,
-    on_message: Callable[[Message], None] | None = None,
 ) -> dict[int, Any]:
     """Run one operation per rank and gather the answers.
 
@@ -131,21 +127,17 @@ def call_all(
         if around is not None:
             around.after(rank)
     wait = Wait(crew, sent)
+    deadline_s = time.monotonic() + timeout_s
     try:
-        done = wait.until_done(timeout_s, on_message)
-    except RankLostError as error:
+        # One failure settles it: the others may wait for that rank until the deadline.
+        while wait.running and not wait.failed and time.monotonic() < deadline_s:
+            wait.turn()
+        answers = {rank: answer_of(rank, reply) for rank, reply in sorted(wait.replies.items())}
+    except CellError as error:
         raise ConnectError(f"the group did not form: {error.what}", got=error.got) from error
-    if not done:
+    if wait.running:
         raise ConnectError(
             f"ranks {wait.running} did not answer within {timeout_s:.0f} s",
             cure="%cluster connect again; if it stays so, a firewall may block 127.0.0.1",
         )
-    try:
-        return answers(wait.replies)
-    except CellError as error:
-        raise ConnectError(f"the group did not form: {error.what}", got=error.got) from error
-
-
-def answers(replies: Mapping[int, dict[str, Any]]) -> dict[int, Any]:
-    """What each rank answered; the lowest rank's error where any failed."""
-    return {rank: answer_of(rank, replies[rank]) for rank in sorted(replies)}
+    return answers

@@ -24,10 +24,11 @@ class RankKernel(IPythonKernel):
     """Numbers its cells as the notebook does, so that tracebacks name the notebook's cell."""
 
     async def do_execute(self, code: str, silent: bool, *args: Any, **kwargs: Any) -> Any:
-        number = self.get_parent().get("metadata", {}).get("kernelkit_cell")
+        request: dict[str, Any] = self.get_parent()  # type: ignore[no-untyped-call]
+        number = request.get("metadata", {}).get("kernelkit_cell")
         if number is not None and not silent and self.shell is not None:
             self.shell.execution_count = number
-        return await super().do_execute(code, silent, *args, **kwargs)
+        return await super().do_execute(code, silent, *args, **kwargs)  # type: ignore[no-untyped-call]
 
 
 class RankApp(IPKernelApp):

@@ -11,8 +11,9 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
-from tests.browser.conftest import ROOT, Lab
 from playwright.sync_api import Page
+
+from tests.browser.conftest import ROOT, Lab
 
 _KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 

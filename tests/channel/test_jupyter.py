@@ -14,7 +14,6 @@ import psutil
 import pytest
 import zmq
 from jupyter_client.client import KernelClient
-from jupyter_client.session import Session
 from jupyter_core.paths import jupyter_runtime_dir
 from zmq.utils.monitor import recv_monitor_message
 
@@ -153,30 +152,6 @@ def test_names_are_completed_also_while_the_rank_is_busy(ranks: Ranks) -> None:
 
 def test_poll_comes_back_when_nothing_comes(ranks: Ranks) -> None:
     assert ranks.channel.poll(0) == []
-
-
-def test_ctrl_c_in_the_middle_of_a_batch_loses_no_message(
-    ranks: Ranks, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A reply that is lost there would make its rank look stuck for ever."""
-    receive = Session.recv
-    calls = 0
-
-    def interrupted(*args: Any, **named: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 2:  # one message is in hand already
-            raise KeyboardInterrupt
-        return receive(*args, **named)
-
-    request = ranks.channel.submit(0, "print('hi')")
-    monkeypatch.setattr(Session, "recv", interrupted)
-    messages: list[Message] = []
-    with pytest.raises(KeyboardInterrupt):
-        messages += ranks.channel.poll(ANSWER_S)
-    messages += ranks.wait(request)
-    states = [m.content["execution_state"] for m in messages if m.kind == "status"]
-    assert states == ["busy", "idle"]
 
 
 def test_a_question_that_is_not_answered_in_time_is_left_out(ranks: Ranks) -> None:

@@ -14,6 +14,7 @@ import pytest
 from kernelkit import Cluster
 from kernelkit.errors import (
     ArgumentError,
+    CellError,
     CellInterruptedError,
     ClusterBusyError,
     ClusterFailedError,
@@ -233,9 +234,18 @@ def test_a_syntax_error(cluster: Cluster) -> None:
     assert values(cluster.run("1")) == ["1", "1"]
 
 
-@pytest.mark.parametrize("code", ["import sys; sys.exit(3)", "input('name? ')", "raise KeyboardInterrupt"])
-def test_what_ends_a_program_fails_the_cell_and_no_more(cluster: Cluster, code: str) -> None:
-    with pytest.raises(RankError):
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("import sys; sys.exit(3)", RankError),
+        ("input('name? ')", RankError),
+        ("raise KeyboardInterrupt", CellInterruptedError),
+    ],
+)
+def test_what_ends_a_program_fails_the_cell_and_no_more(
+    cluster: Cluster, code: str, kind: type[CellError]
+) -> None:
+    with pytest.raises(kind):
         cluster.run(code)
     assert values(cluster.run(SUM)) == ["3", "3"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,10 @@ class FakeAgent:
     def __init__(self) -> None:
         self.exits: dict[int, Exit] = {}
         self.alive = True
+        self.stopped = False
+
+    def stop(self) -> None:
+        self.stopped = True
 
 
 @pytest.fixture(autouse=True)
@@ -168,7 +173,8 @@ def test_while_a_cell_runs_another_is_refused(bench: Bench) -> None:
 
 
 def test_a_stopped_cluster_is_none(bench: Bench) -> None:
-    bench.runner.forget()
+    bench.runner.leave()
+    assert bench.agent.stopped
     assert bench.runner.state == "stopped"
     with pytest.raises(NoClusterError) as caught:
         bench.run()
@@ -324,13 +330,17 @@ def test_an_error_of_the_callback_leaves_the_lock_open(bench: Bench) -> None:
     bench.runner.check_usable()
 
 
+def press_ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
 # -- interrupts -----------------------------------------------------------------------------------
 
 
 def test_ctrl_c_interrupts_every_rank_and_the_cluster_stays_usable(bench: Bench) -> None:
     bench.play = hang
     bench.end_on_interrupt()
-    bench.channel.happen(KeyboardInterrupt())
+    bench.channel.happen(press_ctrl_c)
     with pytest.raises(CellInterruptedError) as caught:
         bench.run()
     assert bench.channel.interrupted == [0, 1]
@@ -345,7 +355,7 @@ def test_ctrl_c_spares_the_ranks_that_have_ended(bench: Bench) -> None:
         if request.rank == 0:
             channel.finish(request)
         else:
-            channel.happen(KeyboardInterrupt())
+            channel.happen(press_ctrl_c)
 
     bench.play = play
     bench.end_on_interrupt()
@@ -356,7 +366,7 @@ def test_ctrl_c_spares_the_ranks_that_have_ended(bench: Bench) -> None:
 
 def test_ctrl_c_on_a_stuck_rank_says_that_the_cluster_is_not_usable(bench: Bench) -> None:
     bench.play = hang
-    bench.channel.happen(KeyboardInterrupt())
+    bench.channel.happen(press_ctrl_c)
     with pytest.raises(CellInterruptedError) as caught:
         bench.run()
     assert "still usable" not in caught.value.what
@@ -368,7 +378,7 @@ def test_ctrl_c_that_leaves_ranks_out_of_step_says_so(bench: Bench) -> None:
     bench.play = hang
     bench.operate = hang
     bench.end_on_interrupt()
-    bench.channel.happen(KeyboardInterrupt())
+    bench.channel.happen(press_ctrl_c)
     with pytest.raises(CellInterruptedError) as caught:
         bench.run()
     assert "out of step" in caught.value.cure
@@ -378,8 +388,8 @@ def test_ctrl_c_that_leaves_ranks_out_of_step_says_so(bench: Bench) -> None:
 def test_a_second_ctrl_c_never_leaves_a_running_rank_under_the_name_of_idle(bench: Bench) -> None:
     """The user did not wait for the grace: whatever is raised, the cluster must know that a rank runs."""
     bench.play = hang
-    bench.channel.on_interrupt = lambda rank: bench.channel.happen(KeyboardInterrupt()) if rank == 1 else None
-    bench.channel.happen(KeyboardInterrupt())
+    bench.channel.on_interrupt = lambda rank: bench.channel.happen(press_ctrl_c) if rank == 1 else None
+    bench.channel.happen(press_ctrl_c)
     with pytest.raises((KernelkitError, KeyboardInterrupt)):
         bench.run()
     assert bench.runner.state.startswith("failed: ")
@@ -391,7 +401,7 @@ def test_ctrl_c_during_the_check_after_an_error_does_not_leave_a_half_checked_cl
 
     def operate(channel: FakeChannel, request: Request) -> None:
         if request.rank == 1:
-            channel.happen(KeyboardInterrupt())
+            channel.happen(press_ctrl_c)
 
     bench.operate = operate
     with pytest.raises((KernelkitError, KeyboardInterrupt)):
@@ -482,7 +492,7 @@ def test_ctrl_c_ends_an_operation_gently_where_it_can(bench: Bench) -> None:
             bench.channel.finish(request, value="stopped in step")
         return True
 
-    bench.channel.happen(KeyboardInterrupt())
+    bench.channel.happen(press_ctrl_c)
     answers = bench.runner.operate(BOTH, on_interrupt=gently)
     assert answers == {0: "stopped in step", 1: "stopped in step"}
     assert bench.channel.interrupted == []
@@ -498,7 +508,7 @@ def test_where_it_cannot_or_on_the_second_ctrl_c_the_ranks_are_interrupted(
 
     def on_interrupt() -> bool:
         if gentle:  # it believes that the ranks will end, they do not, and the user presses again
-            bench.channel.happen(KeyboardInterrupt())
+            bench.channel.happen(press_ctrl_c)
         return gentle
 
     def end(rank: int) -> None:
@@ -507,7 +517,7 @@ def test_where_it_cannot_or_on_the_second_ctrl_c_the_ranks_are_interrupted(
 
     bench.operate = operate
     bench.channel.on_interrupt = end
-    bench.channel.happen(KeyboardInterrupt())
+    bench.channel.happen(press_ctrl_c)
     with pytest.raises(CellInterruptedError) as caught:
         bench.runner.operate(BOTH, on_interrupt=on_interrupt)
     assert bench.channel.interrupted == [0, 1]

@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from tests.magics.conftest import Notebook
 
 from kernelkit import errors
+from tests.magics.conftest import Notebook
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.magics.conftest import Notebook
 
 from kernelkit.magics.complete import Completer
+from tests.magics.conftest import Notebook
 
 
 def _texts(completer: Completer, text: str) -> list[str]:
