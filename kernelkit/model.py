@@ -196,7 +196,7 @@ class ShardedModel:
         if part["heads_padded"] == part["heads"]:
             return ""
         return (
-            f"padded with zero heads so that they divide: {part['heads']} → {part['heads_padded']} heads, "
+            f"Padded with zero heads so that they divide: {part['heads']} → {part['heads_padded']} heads, "
             f"{part['kv_heads']} → {part['kv_heads_padded']} KV heads"
         )
 
@@ -205,5 +205,5 @@ class ShardedModel:
         return "\n".join(filter(None, [self._title(), table, self._padding()]))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        caption = ". ".join(filter(None, [self._title(), self._padding()]))
-        return {"text/plain": repr(self), "text/html": html_table(_COLUMNS, self._rows(), caption)}
+        captions = filter(None, [self._title(), self._padding()])
+        return {"text/plain": repr(self), "text/html": html_table(_COLUMNS, self._rows(), *captions)}

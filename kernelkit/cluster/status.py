@@ -68,5 +68,5 @@ class ClusterStatus:
         return f"{self._title()}\n{text_table(_COLUMNS, [rank.cells() for rank in self.ranks])}"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        table = html_table(_COLUMNS, [rank.cells() for rank in self.ranks], caption=self._title())
+        table = html_table(_COLUMNS, [rank.cells() for rank in self.ranks], self._title())
         return {"text/plain": repr(self), "text/html": table}

@@ -73,7 +73,7 @@ class KernelkitMagics(Magics):
                     if slot.due():
                         _show_running(slot, outputs, running, time.monotonic() - started_s)
 
-                cluster.run(code, ranks, cell=self.shell.execution_count, on_turn=draw)
+                cluster.run(code, ranks, cell=self._cell_number(), on_turn=draw)
         finally:
             if cluster.last is not before:
                 cluster.last.show_printed()
@@ -117,6 +117,11 @@ class KernelkitMagics(Magics):
         self._held = None
         for name in ("cluster", "model"):
             self.shell.user_ns.pop(name, None)
+
+    def _cell_number(self) -> int:
+        """Of the cell that runs now. IPython's own count is one ahead of it already."""
+        history = self.shell.history_manager
+        return len(history.input_hist_raw) - 1 if history is not None else self.shell.execution_count
 
     def _need(self) -> Cluster:
         cluster = self.find()
@@ -174,13 +179,24 @@ class KernelkitMagics(Magics):
 
     def _generate(self, prompt: str, flags: Mapping[str, Any]) -> Generation:
         from kernelkit.outputs import Stream
+        from kernelkit.views.live import text_html
 
         model = self._need_model()
         settings = {name.replace("-", "_"): value for name, value in flags.items()}
+        pieces: list[str] = []
         try:
-            return model.generate(prompt, on_text=lambda text: _publish(Stream("stdout", text)), **settings)
+            with _slot() as slot:
+
+                def draw(piece: str) -> None:
+                    pieces.append(piece)
+                    if slot.due():
+                        text = "".join(pieces)
+                        slot.show(text_html(text), text.rsplit("\n", 1)[-1])
+
+                return model.generate(prompt, on_text=draw, **settings)
         finally:
-            _publish(Stream("stdout", "\n"))
+            # Once and whole: pieces would stay pieces in notebooks that are executed without a front end.
+            _publish(Stream("stdout", "".join(pieces) + "\n" if pieces else ""))
 
 
 KernelkitMagics.cluster.__doc__ = lines.CLUSTER.help

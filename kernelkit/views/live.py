@@ -41,6 +41,11 @@ def last_lines(output: RankOutput) -> list[str]:
     return lines[-_TAIL_LINES:]
 
 
+def text_html(text: str) -> str:
+    """Text that grows, as it will look when it is done."""
+    return f"<div {_LINE}>{escape(text)}</div>"
+
+
 def progress_html(fractions: Mapping[int, tuple[str, float]]) -> str:
     """One bar per rank.
 

@@ -12,8 +12,8 @@ import uuid
 from types import TracebackType
 from typing import Any
 
-# No front end has a renderer for it, so JupyterLab, nbconvert and GitHub show nothing at all.
-_EMPTY: dict[str, Any] = {"application/vnd.kernelkit.live+json": {}}
+# JupyterLab and nbconvert give an empty text no height at all (looked at in both).
+_EMPTY: dict[str, Any] = {"text/plain": ""}
 _FIRST_S = 0.3
 _INTERVAL_S = 0.15
 

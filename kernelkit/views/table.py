@@ -18,13 +18,14 @@ def text_table(columns: Sequence[str], rows: Rows) -> str:
     )
 
 
-def html_table(columns: Sequence[str], rows: Rows, caption: str) -> str:
-    """A plain table that takes its colours from the notebook's theme."""
+def html_table(columns: Sequence[str], rows: Rows, *captions: str) -> str:
+    """A plain table under its captions, a line each; it takes its colours from the notebook's theme."""
     head = "".join(f'<th scope="col" style="text-align:left">{escape(name)}</th>' for name in columns)
     body = "".join(
         "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) + "</tr>"
         for row in rows
     )
     style = "caption-side:top;text-align:left;padding:0;white-space:nowrap"
-    title = f'<caption style="{style}">{escape(caption)}</caption>'
+    lines = "<br>".join(escape(caption) for caption in captions)
+    title = f'<caption style="{style}">{lines}</caption>'
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
