@@ -9,7 +9,8 @@
     │   ├── NoClusterError         nothing is connected yet
     │   ├── ClusterRunningError    a second connect while one runs
     │   ├── ClusterBusyError       another cell is still running on the ranks
-    │   ├── ConnectError           ranks did not start, or did not form the group
+    │   ├── ConnectError           ranks did not start
+    │   │   └── GroupError         they did, and formed no group that works
     │   └── ClusterFailedError     an earlier failure left the group unusable
     ├── CellError                  a cell did not end well on the ranks
     │   ├── RankError              it raised on at least one rank
@@ -90,6 +91,10 @@ class ConnectError(ClusterError):
     """The ranks did not start, or did not form a group that works."""
 
 
+class GroupError(ConnectError):
+    """The ranks started, and formed no group or a wrong one; new ranks on new ports may well."""
+
+
 class ClusterFailedError(ClusterError):
     """An earlier failure left the group unusable: MLX cannot form one twice in a process."""
 
@@ -150,6 +155,14 @@ class ModelShardError(ModelError):
 
 def from_dict(data: dict[str, Any]) -> KernelkitError:
     """The error that `to_dict` described; an unknown type becomes a plain `KernelkitError`."""
-    kinds = {ArgumentError, TransferError, ConnectError, NoModelError, ModelNotFoundError, ModelShardError}
+    kinds = {
+        ArgumentError,
+        TransferError,
+        ConnectError,
+        GroupError,
+        NoModelError,
+        ModelNotFoundError,
+        ModelShardError,
+    }
     kind = {k.__name__: k for k in kinds}.get(data["type"], KernelkitError)
     return kind(data["what"], expected=data["expected"], got=data["got"], cure=data["cure"])

@@ -8,10 +8,11 @@ makes it usable from any thread.
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import zmq
@@ -33,6 +34,15 @@ class Keys:
     curve_publickey: str = field(repr=False)
     curve_secretkey: str = field(repr=False)
 
+    @classmethod
+    def new(cls) -> Keys:
+        """Keys that nobody has seen."""
+        public, secret = zmq.curve_keypair()
+        return cls(secrets.token_hex(16), public.decode(), secret.decode())
+
+    def to_dict(self) -> dict[str, str]:
+        return asdict(self)
+
 
 class _Connection:
     """One rank's sockets and the two sessions that sign for them."""
@@ -41,10 +51,8 @@ class _Connection:
         info: Any = {
             "ip": "127.0.0.1",
             "transport": "tcp",
-            "key": keys.key,
             "signature_scheme": "hmac-sha256",
-            "curve_publickey": keys.curve_publickey,
-            "curve_secretkey": keys.curve_secretkey,
+            **keys.to_dict(),
             **{name: port for name, port in ports.items() if name.endswith("_port")},
         }
         self.main, self.side = KernelClient(context=context), KernelClient(context=context)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import secrets
-import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import zmq
-
 from kernelkit.channel.jupyter import JupyterChannel, Keys
 from kernelkit.cluster.running import call_all
-from kernelkit.errors import ConnectError
-from kernelkit.launch.command import ring_joins
+from kernelkit.errors import ConnectError, GroupError
+from kernelkit.launch.command import ring_joins, start_request
 from kernelkit.launch.local import LocalAgent
 
 START_TIMEOUT_S = 60.0
@@ -53,52 +51,31 @@ def bring_up(world_size: int, report: Report) -> Members:
         ConnectError: the ranks did not start, or formed no group in three tries.
     """
     for attempt in range(1, _TRIES + 1):
-        members = _start(world_size, report)
         try:
-            members.facts = _form_group(members, world_size, report)
-        except ConnectError:
-            members.close()
+            return _try(world_size, report)
+        except GroupError:
             if attempt == _TRIES:
                 raise
             report("the group did not form; trying with new ranks and ports")
-        except BaseException:
-            members.close()
-            raise
-        else:
-            return members
     raise AssertionError("unreachable")
 
 
-def _start(world_size: int, report: Report) -> Members:
-    public, secret = zmq.curve_keypair()
-    keys = Keys(uuid.uuid4().hex, public.decode(), secret.decode())
-    report(f"starting {world_size} rank{'s' if world_size > 1 else ''}")
-    agent = LocalAgent()
-    try:
-        boots = [
-            {
-                "rank": rank,
-                "env": {},
-                "boot": {
-                    "rank": rank,
-                    "world_size": world_size,
-                    "env": {},
-                    "key": keys.key,
-                    "curve_publickey": keys.curve_publickey,
-                    "curve_secretkey": keys.curve_secretkey,
-                },
-            }
-            for rank in range(world_size)
-        ]
-        agent.send({"op": "start", "ranks": boots})
+def _try(world_size: int, report: Report) -> Members:
+    with ExitStack() as undo:  # whatever goes wrong, Ctrl-C too, nothing stays behind
+        report(f"starting {world_size} rank{'s' if world_size > 1 else ''}")
+        keys = Keys.new()
+        agent = LocalAgent()
+        undo.callback(agent.stop)
+        agent.send(start_request(world_size, keys.to_dict()))
         agent.wait_for(
             lambda: len(agent.ready) == world_size or bool(agent.exits) or not agent.alive, START_TIMEOUT_S
         )
         _check_started(agent, world_size)
-        return Members(agent, JupyterChannel(keys, agent.ready, START_TIMEOUT_S), {})
-    except BaseException:
-        agent.stop()
-        raise
+        members = Members(agent, JupyterChannel(keys, agent.ready, START_TIMEOUT_S), {})
+        undo.callback(members.channel.close)
+        members.facts = _form_group(members, world_size, report)
+        undo.pop_all()
+        return members
 
 
 def _check_started(agent: LocalAgent, world_size: int) -> None:
@@ -108,6 +85,8 @@ def _check_started(agent: LocalAgent, world_size: int) -> None:
             got="\n".join(exit_.stderr[-6:]),
             cure="mend what its last lines say, then %cluster connect",
         )
+    if not agent.alive:
+        raise ConnectError("the agent that starts the ranks ended at once", cure="try again")
     if len(agent.ready) < world_size:
         missing = [rank for rank in range(world_size) if rank not in agent.ready]
         raise ConnectError(

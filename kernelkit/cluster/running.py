@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from kernelkit.channel.base import Channel, Message, answer_of, has_failed
-from kernelkit.errors import CellError, ConnectError, RankLostError
+from kernelkit.errors import CellError, ConnectError, GroupError, RankLostError
 from kernelkit.launch.local import Exit, LocalAgent
 
 _TURN_S = 0.05
@@ -117,7 +117,7 @@ def call_all(
         around: told before and after each rank's request is sent.
 
     Raises:
-        ConnectError: not all answered in time, or a rank ended: the group did not form.
+        GroupError: not all answered in time, or a rank ended: the group did not form.
     """
     sent = {}
     for rank, (operation, arguments) in requests.items():
@@ -133,10 +133,10 @@ def call_all(
         while wait.running and not wait.failed and time.monotonic() < deadline_s:
             wait.turn()
         answers = {rank: answer_of(rank, reply) for rank, reply in sorted(wait.replies.items())}
-    except CellError as error:
-        raise ConnectError(f"the group did not form: {error.what}", got=error.got) from error
+    except (CellError, ConnectError) as error:
+        raise GroupError(f"the group did not form: {error.what}", got=error.got) from error
     if wait.running:
-        raise ConnectError(
+        raise GroupError(
             f"ranks {wait.running} did not answer within {timeout_s:.0f} s",
             cure="%cluster connect again; if it stays so, a firewall may block 127.0.0.1",
         )

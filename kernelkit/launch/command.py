@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,16 @@ def ring_joins(addresses: Sequence[str]) -> list[Join]:
         Join("ring", env={"MLX_RANK": str(rank)}, files={"MLX_HOSTFILE": hostfile})
         for rank in range(len(addresses))
     ]
+
+
+def start_request(world_size: int, keys: Mapping[str, str]) -> dict[str, Any]:
+    """What the agent is asked on its standard input, to start all ranks of a cluster.
+
+    Args:
+        keys: Jupyter's signing key and the CURVE pair; they go on to each rank's standard input.
+    """
+    boots = [{"rank": rank, "world_size": world_size, **keys} for rank in range(world_size)]
+    return {"op": "start", "ranks": [{"rank": boot["rank"], "env": {}, "boot": boot} for boot in boots]}
 
 
 def rank_argv() -> list[str]:

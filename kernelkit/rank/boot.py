@@ -57,7 +57,6 @@ def main() -> None:
     """Read the boot line, become a kernel, say so, and serve until standard input ends."""
     die_with_parent()
     boot = json.loads(sys.stdin.buffer.readline())
-    os.environ.update(boot["env"])
     answer = os.dup(sys.stdout.fileno())
     watched = _take_standard_input()
     threading.Thread(

@@ -5,7 +5,7 @@ The ranks here form no group: what they do with MLX is no matter of the channel'
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from zmq.utils.monitor import recv_monitor_message
 from kernelkit.channel.base import Message, answer_of
 from kernelkit.channel.jupyter import JupyterChannel, Keys
 from kernelkit.errors import ConnectError
+from kernelkit.launch.command import start_request
 from kernelkit.launch.local import LocalAgent
+from tests.waiting import eventually
 
 START_S = 60.0
 ANSWER_S = 20.0
@@ -54,41 +56,16 @@ class Ranks:
 
 @pytest.fixture(scope="module")
 def ranks() -> Iterator[Ranks]:
-    public, secret = zmq.curve_keypair()
-    keys = Keys("the-signing-key-of-this-test", public.decode(), secret.decode())
+    keys = Keys.new()
     agent = LocalAgent()
     try:
-        boots = [
-            {
-                "rank": rank,
-                "env": {},
-                "boot": {
-                    "rank": rank,
-                    "world_size": 2,
-                    "env": {},
-                    "key": keys.key,
-                    "curve_publickey": keys.curve_publickey,
-                    "curve_secretkey": keys.curve_secretkey,
-                },
-            }
-            for rank in range(2)
-        ]
-        agent.send({"op": "start", "ranks": boots})
+        agent.send(start_request(2, keys.to_dict()))
         assert agent.wait_for(lambda: len(agent.ready) == 2, START_S), agent.exits
         channel = JupyterChannel(keys, agent.ready, START_S)
         yield Ranks(agent, channel, keys)
         channel.close()
     finally:
         agent.stop()
-
-
-def eventually(condition: Callable[[], bool], timeout_s: float) -> bool:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline_s:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 # -- what it carries ------------------------------------------------------------------------------

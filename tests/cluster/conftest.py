@@ -1,16 +1,15 @@
 """Real clusters of local ranks: one for the tests of a module, and fresh ones for those that break theirs."""
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psutil
 import pytest
 
 from kernelkit import Cluster, connect
 from kernelkit.errors import ClusterError
+from tests import waiting
 
 Eventually = Callable[[Callable[[], Any], float], bool]
 
@@ -57,32 +56,16 @@ def fresh(start: Callable[[int], Cluster]) -> Cluster:
     return start(2)
 
 
-def _eventually(condition: Callable[[], Any], timeout_s: float = 20.0) -> bool:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline_s:
-            return False
-        time.sleep(0.01)
-    return True
-
-
 @pytest.fixture(scope="session")
 def eventually() -> Eventually:
     """Poll until a condition holds; False after the deadline."""
-    return _eventually
-
-
-def _gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    return waiting.eventually
 
 
 @pytest.fixture(scope="session")
 def gone() -> Callable[[int], bool]:
     """Whether a process has ended; an orphan that nobody has reaped yet counts as ended."""
-    return _gone
+    return waiting.gone
 
 
 def _doing(cluster: Cluster) -> list[str]:

@@ -9,55 +9,30 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import zmq
 
 from kernelkit.channel.jupyter import JupyterChannel, Keys
-from kernelkit.launch.command import agent_argv, ring_joins
+from kernelkit.launch.command import agent_argv, ring_joins, start_request
 from kernelkit.launch.local import Exit, LocalAgent
+from tests.waiting import eventually, gone
 
 START_S = 60.0
 GONE_S = 5.0
 
 
-def eventually(condition: Callable[[], bool], timeout_s: float) -> bool:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline_s:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def gone(pid: int) -> bool:
-    """Ended: an orphan that nobody has reaped yet counts as well."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def spec(rank: int, keys: Keys, **env: str) -> dict[str, Any]:
-    boot = {
-        "rank": rank,
-        "world_size": 2,
-        "env": {},
-        "key": keys.key,
-        "curve_publickey": keys.curve_publickey,
-        "curve_secretkey": keys.curve_secretkey,
-    }
-    return {"rank": rank, "env": env, "boot": boot}
+    one: dict[str, Any] = start_request(2, keys.to_dict())["ranks"][rank]
+    return {**one, "env": env}
 
 
 @pytest.fixture
 def keys() -> Keys:
-    public, secret = zmq.curve_keypair()
-    return Keys("a signing key", public.decode(), secret.decode())
+    return Keys.new()
 
 
 @pytest.fixture

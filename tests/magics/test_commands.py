@@ -94,7 +94,7 @@ def test_an_error_shows_the_ranks_traceback_with_the_cells_line_and_no_frame_of_
 
 
 def test_syntax_error_runs_nowhere(notebook: Notebook) -> None:
-    error = notebook.run("%%sharded\nseen = True\nprint(").error
+    error = notebook.run("%%sharded\nseen = True\nx = = 1").error
     assert isinstance(error, errors.RankError)
     assert "SyntaxError" in str(error)
     assert repr(notebook.run("%sharded 'seen' in globals()").value) == "[0-1] False"

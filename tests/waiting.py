@@ -1,0 +1,25 @@
+"""Wait for what happens in other processes: poll with a deadline, never sleep and hope."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+
+def eventually(condition: Callable[[], Any], timeout_s: float = 20.0) -> bool:
+    """Poll until a condition holds; False after the deadline."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; an orphan that nobody has reaped yet counts as ended."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
