@@ -6,7 +6,7 @@ import os
 import platform
 import socket
 import tempfile
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import mlx.core as mx
@@ -52,12 +52,13 @@ def join(backend: str | None, env: dict[str, str], files: dict[str, str]) -> dic
     """
     global _reserved
     os.environ.update(env)
-    # A folder of mode 0700 that is gone as soon as MLX has read what is in it.
-    with tempfile.TemporaryDirectory(prefix="kernelkit-") as folder:
+    with ExitStack() as stack:
         for variable, text in files.items():
-            path = Path(folder, variable.lower())
-            path.write_text(text)
-            os.environ[variable] = str(path)
+            # A file without a name: nobody else can read it, and no kill can leave it behind.
+            file = stack.enter_context(tempfile.TemporaryFile())
+            file.write(text.encode())
+            file.seek(0)  # macOS opens /dev/fd/N where the descriptor stands
+            os.environ[variable] = f"/dev/fd/{file.fileno()}"
         if _reserved is not None:
             _reserved.close()
             _reserved = None
