@@ -90,7 +90,9 @@ def raise_if_lost(agent: LocalAgent) -> None:
         rank, exit_ = min(agent.exits.items())
         raise lost(rank, exit_)
     if not agent.alive:
-        raise RankLostError("the agent that holds the ranks has ended, and all ranks with it")
+        raise RankLostError(
+            "the agent that holds the ranks has ended, and all ranks with it", cure="%cluster restart"
+        )
 
 
 def lost(rank: int, exit_: Exit) -> RankLostError:

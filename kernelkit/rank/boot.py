@@ -16,12 +16,30 @@ from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
+from ipykernel.zmqshell import ZMQInteractiveShell
 from tornado.ioloop import IOLoop
 from traitlets.config import Config
 
 
+class RankShell(ZMQInteractiveShell):
+    """A shell that outlives what would end or empty an ordinary one."""
+
+    def ask_exit(self) -> None:
+        """`exit()` would take the rank from its group between this cell and the next."""
+        print("exit() does not end a rank; %cluster stop ends all of them", file=sys.stderr)
+
+    def reset(self, new_session: bool = True, aggressive: bool = False) -> None:
+        """`%reset` forgets the user's names, not the ones that every rank has."""
+        super().reset(new_session, aggressive)  # type: ignore[no-untyped-call]
+        from kernelkit.rank import group
+
+        group.bind_names()
+
+
 class RankKernel(IPythonKernel):
     """Numbers its cells as the notebook does, so that tracebacks name the notebook's cell."""
+
+    shell_class = RankShell
 
     async def do_execute(self, code: str, silent: bool, *args: Any, **kwargs: Any) -> Any:
         request: dict[str, Any] = self.get_parent()  # type: ignore[no-untyped-call]

@@ -480,3 +480,11 @@ def test_a_lone_surrogate_is_answered(cluster: Cluster) -> None:
         cluster.run("'\ud800'")
     assert cluster.state == "idle"
     assert values(cluster.run("1")) == ["1", "1"]
+
+
+def test_exit_and_reset_leave_a_rank_that_works(cluster: Cluster) -> None:
+    assert "does not end a rank" in cluster.run("exit()")[0].stderr
+    cluster.run("mine = 1")
+    cluster.run("%reset -f")
+    assert values(cluster.run("'mine' in globals(), rank, world_size")) == ["(False, 0, 2)", "(False, 1, 2)"]
+    assert values(cluster.run(SUM)) == ["3", "3"]
