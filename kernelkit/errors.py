@@ -117,6 +117,8 @@ class CellError(KernelkitError):
     ) -> None:
         super().__init__(what, expected=expected, got=got, cure=cure)
         self.tracebacks = tracebacks or []
+        for label, text in self.tracebacks:  # for plain Python, which knows no _render_traceback_
+            self.add_note(f"{label}\n{text}")
 
     def _render_traceback_(self) -> list[str]:
         lines = []

@@ -66,5 +66,7 @@ class GenerationStoppedError(CellInterruptedError):
     """
 
     def __init__(self, partial: Generation) -> None:
-        super().__init__(f"stopped after {len(partial.tokens)} tokens; the cluster is still usable")
+        count = len(partial.tokens)
+        plural = "" if count == 1 else "s"
+        super().__init__(f"stopped after {count} token{plural}; the cluster is still usable")
         self.partial = partial

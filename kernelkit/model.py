@@ -99,8 +99,8 @@ class ShardedModel:
         """
         if not self._loaded:
             raise NoModelError("the ranks do not hold this model any more", cure="%model load PATH_OR_HF_ID")
-        if not prompt:  # with a chat template around it the ranks would see some tokens
-            raise ArgumentError("the prompt is empty", expected="some text")
+        if not isinstance(prompt, str) or not prompt:  # the ranks would see the chat template's tokens
+            raise ArgumentError("there is no prompt", expected="some text", got=repr(prompt))
         seed = secrets.randbelow(2**31) if seed is None else seed
         sampling = {"temp": temp, "top_p": top_p, "seed": seed}
         name = secrets.token_hex(8)

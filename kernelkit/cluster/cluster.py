@@ -23,6 +23,8 @@ from kernelkit.outputs import RankOutput
 def connect(world_size: int = 2, *, report: Report = lambda _: None) -> Cluster:
     """Start local ranks on MLX's ring backend and form a group of them.
 
+    Clusters are independent: a second one may run beside the first. `with connect() as cluster:` stops it.
+
     Args:
         world_size: how many ranks. More than the machine has cores works, slowly: rings busy-wait.
         report: is told in a few words what happens, for a progress line.
@@ -67,6 +69,12 @@ class Cluster:
     def state(self) -> str:
         """`idle`, `running`, `stopped`, or `failed: ` and the reason."""
         return self._runner.state
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def __repr__(self) -> str:
         ranks = f"{self.world_size} rank{'s' if self.world_size > 1 else ''}"
@@ -148,6 +156,8 @@ class Cluster:
         Raises:
             TransferError: a rank has no such variable, or one that cannot be carried.
         """
+        if not isinstance(name, str):
+            raise ArgumentError("cluster[...] takes a variable's name", expected="a string", got=repr(name))
         buffers: dict[int, list[values.Buffer]] = {}
 
         def take(message: Message) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from kernelkit.channel.base import Message, answer_of
 from kernelkit.cluster.bringup import Members
 from kernelkit.cluster.errors import cell_error
-from kernelkit.cluster.interrupts import Interrupts
 from kernelkit.cluster.running import Wait, raise_if_lost
 from kernelkit.errors import (
     CellInterruptedError,
@@ -22,6 +21,7 @@ from kernelkit.errors import (
     NoClusterError,
     RankLostError,
 )
+from kernelkit.interrupts import Interrupts
 from kernelkit.outputs import RankOutput
 from kernelkit.values import Buffer
 
@@ -103,7 +103,7 @@ class Runner:
                 lambda: on_turn(outputs, wait.running),
             )
             for rank, reply in wait.replies.items():
-                outputs[rank].feed_payload(reply.get("payload", []))
+                outputs[rank].feed_reply(reply)
             if interrupted or wait.failed:
                 self._recheck(wait)
             if error := cell_error(outputs, interrupted, self.failure):
@@ -145,7 +145,9 @@ class Runner:
             wait = Wait(members, sent)
             if self._follow(wait, take, lambda: None, on_interrupt):
                 self._recheck(wait)
-                raise CellInterruptedError("interrupted", cure="%cluster restart" if self.failure else "")
+                usable = "" if self.failure else "; the cluster is still usable"
+                cure = f"%cluster restart: {self.failure}" if self.failure else ""
+                raise CellInterruptedError(f"this was interrupted{usable}", cure=cure)
             try:
                 return {rank: answer_of(rank, wait.replies[rank]) for rank in sorted(wait.replies)}
             except KernelkitError:

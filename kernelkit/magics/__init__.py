@@ -25,9 +25,11 @@ def register(shell: InteractiveShell) -> None:
 
 def unregister(shell: InteractiveShell) -> None:
     """Stop the cluster that the magics hold, and take everything away that `register` added."""
-    magics, completer = shell.meta.kernelkit
+    registered = shell.meta.pop("kernelkit", None)
+    if registered is None:
+        return
+    magics, completer = registered
     magics.close()
     shell.Completer.custom_matchers.remove(completer.matcher)
     for kind, name in _MAGICS:
         shell.magics_manager.magics[kind].pop(name, None)
-    del shell.meta.kernelkit

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, no_var_expand
 
-from kernelkit.errors import ArgumentError, ClusterRunningError, NoClusterError, NoModelError
+from kernelkit.errors import (
+    ArgumentError,
+    CellInterruptedError,
+    ClusterRunningError,
+    NoClusterError,
+    NoModelError,
+)
+from kernelkit.interrupts import Interrupts
 from kernelkit.magics import lines
 from kernelkit.magics.grammar import parse
 
@@ -43,7 +50,11 @@ class KernelkitMagics(Magics):
             return cluster.status()
         if name == "restart":
             with _slot() as slot:
-                cluster.restart(report=lambda text: slot.show(text, text))
+                try:
+                    cluster.restart(report=lambda text: slot.show(text, text))
+                except KeyboardInterrupt:
+                    what = "%cluster restart was interrupted; the cluster is stopped"
+                    raise CellInterruptedError(what, cure="%cluster restart") from None
             _say(f"new {_ranks(cluster.world_size)}, backend {cluster.backend}; their namespaces are empty")
         elif name == "interrupt":
             cluster.interrupt()
@@ -148,10 +159,14 @@ class KernelkitMagics(Magics):
             raise ArgumentError(
                 "this is no number of ranks", expected="%cluster connect [N]", got=repr(argument)
             )
-        from kernelkit.cluster import connect
+        with Interrupts():  # a library that is broken off while it loads stays broken
+            from kernelkit.cluster import connect
 
         with _slot() as slot:
-            cluster = connect(int(argument or 2), report=lambda text: slot.show(text, text))
+            try:
+                cluster = connect(int(argument or 2), report=lambda text: slot.show(text, text))
+            except KeyboardInterrupt:
+                raise CellInterruptedError("%cluster connect was interrupted; nothing was started") from None
         self._held = cluster
         self.shell.push({"cluster": cluster})
         _say(f"{_ranks(cluster.world_size)} on this machine, backend {cluster.backend}")
@@ -196,7 +211,7 @@ class KernelkitMagics(Magics):
                 return model.generate(prompt, on_text=draw, **settings)
         finally:
             # Once and whole: pieces would stay pieces in notebooks that are executed without a front end.
-            _publish(Stream("stdout", "".join(pieces) + "\n" if pieces else ""))
+            _publish(Stream("stdout", "".join([*pieces, "\n"]) if pieces else ""))
 
 
 KernelkitMagics.cluster.__doc__ = lines.CLUSTER.help

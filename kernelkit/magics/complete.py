@@ -15,8 +15,6 @@ from kernelkit.magics.grammar import Magic
 if TYPE_CHECKING:
     from kernelkit.cluster import Cluster
 
-_NOTHING: dict[str, Any] = {"completions": []}
-
 
 class Completer:
     """Completes for the cluster that `find` returns at that moment."""
@@ -38,13 +36,13 @@ class Completer:
         if line_number > 0:
             first, _, body = text.partition("\n")
             if not re.match(r"%%sharded\b", first):
-                return _NOTHING
+                return _nothing()
             offset = sum(len(line) + 1 for line in text_lines[1:line_number]) + column
             return self._names(body, offset, first)
         match = re.match(r"\s*(?:\w+\s*=\s*)?(%%?\w+)\s+(.*)$", before, re.DOTALL)
         magic = lines.ALL.get(match[1]) if match else None
         if match is None or magic is None:
-            return _NOTHING
+            return _nothing()
         if magic is lines.SHARDED_LINE and not match[2].startswith("--"):
             return self._names(match[2], len(match[2]), match[1])
         return _result(match[2].split(" ")[-1], self._words(magic, match[2]))
@@ -52,15 +50,15 @@ class Completer:
     def _names(self, code: str, position: int, first_line: str) -> dict[str, Any]:
         cluster = self._find()
         if cluster is None:
-            return _NOTHING
+            return _nothing()
         chosen = re.search(r"--ranks[=\s]+(\d+)", first_line)
         rank = int(chosen[1]) if chosen else 0
         try:
             reply = cluster.complete(code, position, min(rank, cluster.world_size - 1))
         except KernelkitError:  # a stopped cluster has nothing to offer; the cell itself will say so
-            return _NOTHING
+            return _nothing()
         if not reply or not reply.get("matches"):
-            return _NOTHING
+            return _nothing()
         fragment, matches = code[reply["cursor_start"] : position], reply["matches"]
         if fragment.startswith(".") and all(match.startswith(".") for match in matches):
             fragment, matches = fragment[1:], [match[1:] for match in matches]
@@ -87,6 +85,11 @@ class Completer:
     def _ranks(self) -> list[str]:
         cluster = self._find()
         return [str(rank) for rank in range(cluster.world_size)] if cluster else []
+
+
+def _nothing() -> dict[str, Any]:
+    """No completions; a new dict each time, because IPython writes into what it gets."""
+    return {"completions": []}
 
 
 def _result(fragment: str, candidates: Iterable[str]) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def _flag_value(magic: Magic, command: Command, flag: Flag, rest: list[str]) -> 
         except ValueError:
             pass
     raise ArgumentError(
-        f"--{flag.name} needs a value",
+        f"--{flag.name} needs " + ("a value" if got is None else "another value"),
         expected=" or ".join(flag.choices) or flag.kind,
         got="nothing" if got is None else repr(got),
         cure=command.usage(magic.name),
@@ -170,7 +170,9 @@ def _free_text(magic: Magic, command: Command, free: Sequence[str]) -> str:
     usage = command.usage(magic.name)
     if free and not command.argument:
         raise ArgumentError(
-            f"{magic.name} {command.name} takes no argument", expected=usage, got=repr(" ".join(free))
+            f"{magic.name} {command.name}".rstrip() + " takes no argument",
+            expected=usage,
+            got=repr(" ".join(free)),
         )
     if not free and command.required:
         raise ArgumentError(f"{magic.name} {command.name} needs {command.argument}", expected=usage)

@@ -83,6 +83,7 @@ class RankOutput:
     dropped_displays: int = 0
     dropped_lines: int = 0
     _chars: int = 0
+    _shown_displays: int = 0
     _clear_next: bool = False
 
     @property
@@ -142,9 +143,13 @@ class RankOutput:
         elif kind == "error":
             self.error = content
 
-    def feed_payload(self, payload: list[dict[str, Any]]) -> None:
-        """Take what a reply wants shown in a pager: the help of `name?`."""
-        for part in payload:
+    def feed_reply(self, reply: dict[str, Any]) -> None:
+        """Take from a cell's reply what no message told: an error, and the help of `name?`."""
+        if reply.get("status") != "ok" and self.error is None:
+            # Some errors are only printed: a magic that is not there, an exception group.
+            named = {"ename": "Error", "evalue": "the rank did not say what", "traceback": []}
+            self.error = {name: reply.get(name, default) for name, default in named.items()}
+        for part in reply.get("payload", []):
             if part.get("source") == "page":
                 self._add_display(Display({"text/plain": part["data"]["text/plain"]}))
 
@@ -160,22 +165,26 @@ class RankOutput:
             self._drop_middle()
 
     def _drop_middle(self) -> None:
-        """Many short pieces on two streams by turns: the ones in the middle go first."""
-        streams = [i for i, item in enumerate(self.items[:-1]) if isinstance(item, Stream)]
-        item = self.items.pop(streams[len(streams) // 2])
-        assert isinstance(item, Stream)
-        self._chars -= item.kept_chars
-        self.dropped_lines += item.text.count("\n")
+        """Many short pieces on two streams by turns: a tenth of them goes at once, from the middle."""
+        streams = [item for item in self.items[:-1] if isinstance(item, Stream)]
+        size = max(1, len(streams) // 10)
+        start = (len(streams) - size) // 2
+        dropped = streams[start : start + size]
+        gone = set(map(id, dropped))
+        self.items = [item for item in self.items if id(item) not in gone]
+        self._chars -= sum(item.kept_chars for item in dropped)
+        self.dropped_lines += sum(item.text.count("\n") for item in dropped)
 
     def _clear(self) -> None:
         self.items.clear()
         self._clear_next = False
-        self._chars = self.dropped_displays = self.dropped_lines = 0
+        self._chars = self._shown_displays = self.dropped_displays = self.dropped_lines = 0
 
     def _add_display(self, display: Display) -> None:
-        if len(self.displays) >= KEPT_DISPLAYS:
+        if self._shown_displays >= KEPT_DISPLAYS:
             self.dropped_displays += 1
         else:
+            self._shown_displays += 1
             self.items.append(display)
 
     def _update(self, new: Display) -> None:

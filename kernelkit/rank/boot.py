@@ -17,12 +17,16 @@ from typing import Any
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core.compilerop import CachingCompiler
 from tornado.ioloop import IOLoop
 from traitlets.config import Config
 
 
 class RankShell(ZMQInteractiveShell):
     """A shell that outlives what would end or empty an ordinary one."""
+
+    # ipykernel's own puts the process id into file names, and so into every warning.
+    compiler_class = CachingCompiler
 
     def ask_exit(self) -> None:
         """`exit()` would take the rank from its group between this cell and the next."""

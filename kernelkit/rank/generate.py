@@ -48,7 +48,7 @@ def generate(
     Raises:
         ArgumentError: an argument is out of its range, or the prompt has no tokens.
     """
-    _check(max_tokens, temp, top_p)
+    _check(max_tokens, temp, top_p, seed)
     from mlx_lm.generate import generation_stream, stream_generate
     from mlx_lm.sample_utils import make_sampler
 
@@ -101,7 +101,9 @@ def encode(tokenizer: Any, prompt: str, *, raw: bool) -> list[int]:
     return list(ids)
 
 
-def _check(max_tokens: int, temp: float, top_p: float) -> None:
+def _check(max_tokens: int, temp: float, top_p: float, seed: int) -> None:
+    if not 0 <= seed < 2**63:
+        raise ArgumentError("no possible seed", expected="0 or more, below 2**63", got=str(seed))
     if max_tokens < 1:
         raise ArgumentError("nothing to generate", expected="--max-tokens 1 or more", got=str(max_tokens))
     if temp < 0:

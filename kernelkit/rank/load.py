@@ -111,7 +111,10 @@ def _build(path: Path) -> tuple[Module, dict[str, Any]]:
         model, config = load_model(path, lazy=True)
     except _BAD_FILES as error:
         raise ModelNotFoundError(
-            f"the files in {path} do not make a model", got=_first_line(error)
+            f"the files in {path} do not make a model",
+            expected="config.json and weights that belong together, as mlx-lm reads them",
+            got=_first_line(error),
+            cure="download or convert the model again",
         ) from error
     return model, config
 

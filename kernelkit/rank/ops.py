@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import threading
 from typing import Any
 
 from kernelkit.errors import KernelkitError
@@ -43,11 +44,17 @@ class Answer:
 
 def call(name: str, arguments: str) -> Answer:
     """Run one operation; a `KernelkitError` becomes part of the answer and keeps its type."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main:
+        state.operation = name
     try:
         operation = getattr(importlib.import_module(f"kernelkit.rank.{_OPERATIONS[name]}"), name)
         return Answer({"value": operation(**json.loads(arguments))})
     except KernelkitError as error:
         return Answer({"error": error.to_dict()})
+    finally:
+        if in_main:
+            state.operation = ""
 
 
 def prepare(shell: Any, *, rank: int, world_size: int) -> None:

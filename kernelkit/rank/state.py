@@ -19,7 +19,7 @@ rank = 0
 world_size = 1
 group: mx.distributed.Group | None = None
 loaded: Loaded | None = None
-model_ref: str | None = None
+operation = ""
 
 
 def publish(event: dict[str, Any], buffers: list[bytes | memoryview] | None = None) -> None:

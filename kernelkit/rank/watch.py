@@ -38,4 +38,4 @@ def doing() -> str:
             source = linecache.getline(name, frame.f_lineno).strip()
             return f"line {frame.f_lineno}: {source}"
         frame = frame.f_back
-    return "idle"
+    return f"kernelkit: {state.operation}" if state.operation else "idle"

@@ -77,7 +77,16 @@ def test_a_generation_survives_json(model: ShardedModel) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"max_tokens": 0}, {"temp": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"prompt": ""}]
+    "settings",
+    [
+        {"seed": -1},
+        {"prompt": 5},
+        {"max_tokens": 0},
+        {"temp": -1.0},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+        {"prompt": ""},
+    ],
 )
 def test_settings_out_of_range(cluster: Cluster, model: ShardedModel, settings: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):

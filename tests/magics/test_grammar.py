@@ -38,7 +38,7 @@ def test_unquoted_words_are_one_argument() -> None:
         (lines.SHARDED, "--timeout 3", ["not in this version"]),
         (lines.MODEL, "load", ["needs PATH_OR_HF_ID"]),
         (lines.MODEL, "load x --strategy data", ["tensor or pipeline", "'data'"]),
-        (lines.MODEL, "generate x --max-tokens many", ["--max-tokens needs a value", "'many'"]),
+        (lines.MODEL, "generate x --max-tokens many", ["--max-tokens needs another value", "'many'"]),
         (lines.MODEL, "generate what's that", ["quotation mark", "double quotes"]),
     ],
 )

@@ -107,12 +107,11 @@ def test_a_widget_leaves_its_fallback_behind() -> None:
 
 def test_help_of_a_pager_is_shown_and_other_payloads_are_not() -> None:
     output = RankOutput(0)
-    output.feed_payload(
-        [
-            {"source": "page", "data": {"text/plain": "Signature: f()"}},
-            {"source": "set_next_input", "text": "x"},
-        ]
-    )
+    payload = [
+        {"source": "page", "data": {"text/plain": "Signature: f()"}},
+        {"source": "set_next_input", "text": "x"},
+    ]
+    output.feed_reply({"status": "ok", "payload": payload})
     assert [d.text for d in output.displays] == ["Signature: f()"]
 
 
