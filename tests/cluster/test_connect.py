@@ -330,3 +330,9 @@ def test_ranks_that_take_too_long_are_told(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(bringup, "START_TIMEOUT_S", 1.0)
     with pytest.raises(ConnectError, match=r"ranks \[0, 1\] did not start within 1 s"):
         connect(2)
+
+
+def test_with_stops_the_cluster() -> None:
+    with connect(1) as cluster:
+        assert cluster.state == "idle"
+    assert cluster.state == "stopped"

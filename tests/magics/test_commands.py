@@ -154,3 +154,50 @@ def test_unload_takes_everything_away() -> None:
         "assert len(s.Completer.custom_matchers) == before\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "code", ["raise ExceptionGroup('g', [ValueError(1)])", "%no_such_magic", "raise SystemExit(3)", "1 +"]
+)
+def test_whatever_fails_on_a_rank_makes_the_cell_red(notebook: Notebook, code: str) -> None:
+    error = notebook.run(f"%%sharded\n{code}").error
+    assert isinstance(error, errors.RankError)
+    assert repr(notebook.run("%sharded rank").value) == "[0] 0\n[1] 1"
+
+
+def test_a_warning_reads_alike_on_every_rank_and_in_every_run(notebook: Notebook) -> None:
+    shown = notebook.run("%%sharded\nimport warnings\nwarnings.warn('careful')").stderr
+    assert "[0-1]" in shown
+    assert "[0] " not in shown
+    pids = [str(rank.pid) for rank in notebook.shell.user_ns["cluster"].status().ranks]
+    assert not any(pid in shown for pid in pids)
+
+
+def test_reload_and_unload_leave_a_shell_that_works() -> None:
+    script = (
+        "from IPython.core.interactiveshell import InteractiveShell as S\ns = S.instance()\n"
+        "def run(cell):\n    s.run_cell(cell).raise_error()\n"
+        "run('%load_ext kernelkit')\nrun('%reload_ext kernelkit')\nrun('%cluster connect 1')\n"
+        "run('%unload_ext kernelkit')\nrun('%load_ext kernelkit')\nrun('%cluster connect 1')\n"
+        "run('%sharded rank')\nrun('%cluster stop')\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("delay_s", [0.02, 0.1, 0.4])
+def test_ctrl_c_during_the_first_connect_leaves_a_shell_that_can_connect(delay_s: float) -> None:
+    script = (
+        "import os, signal, threading\n"
+        "from IPython.core.interactiveshell import InteractiveShell as S\ns = S.instance()\n"
+        "s.run_cell('%load_ext kernelkit')\n"
+        f"threading.Timer({delay_s}, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "first = s.run_cell('%cluster connect').error_in_exec\n"
+        "s.run_cell('%cluster stop')\n"
+        "s.run_cell('%cluster connect').raise_error()\n"
+        "s.run_cell('%sharded rank').raise_error()\n"
+        "s.run_cell('%cluster stop')\n"
+        "print(type(first).__name__)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=90)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Interrupt" in ran.stdout.splitlines()[-1]

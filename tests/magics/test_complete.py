@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from IPython.core.completer import provisionalcompleter
 
 from kernelkit.magics.complete import Completer
 from tests.magics.conftest import Notebook
@@ -50,3 +51,12 @@ def test_the_shell_offers_the_ranks_names_and_not_its_own(notebook: Notebook) ->
     notebook.run("only_here = 1")
     _, matches = notebook.shell.complete("only_", "%%sharded\nonly_", 15)
     assert "only_here" not in matches
+
+
+def test_one_completion_does_not_stick_to_the_next(notebook: Notebook) -> None:
+    """IPython writes into what a matcher returns."""
+    complete = notebook.shell.Completer.completions
+    with provisionalcompleter():
+        for text in ("import os", "os.getc", "pri", "%sharded 1\nab", "x = 1\nos.getc"):
+            list(complete(text, len(text)))
+        assert "print" in [c.text for c in complete("pri", 3)]
