@@ -1,4 +1,5 @@
-# Everything lives in .venv; no target needs root. PYTHON and ACCEL (cpu, cuda12, cuda13) may be set.
+# Everything lives in .venv; no target needs root. PYTHON and ACCEL (cpu, cuda12, cuda13) may be set, and
+# LAB_FLAGS for JupyterLab, which wants --allow-root from root (in a container, say).
 PYTHON ?= python3
 ACCEL ?= cpu
 BIN = .venv/bin
@@ -30,7 +31,7 @@ demo: install
 	@$(BIN)/python notebooks/run.py notebooks/00_quickstart.ipynb --out build
 
 lab: install
-	$(BIN)/jupyter lab notebooks/00_quickstart.ipynb
+	$(BIN)/jupyter lab $(LAB_FLAGS) notebooks/00_quickstart.ipynb
 
 lint: install
 	$(BIN)/ruff check .
