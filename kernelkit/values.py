@@ -18,6 +18,10 @@ from ml_dtypes import bfloat16
 from kernelkit.errors import TransferError
 
 Buffer = bytes | memoryview
+
+# What a rank's own messages to the notebook are called among its outputs.
+EVENT_MIME = "application/vnd.kernelkit.event+json"
+
 _MAX_DEPTH = 100
 _CARRIED = "None, bool, int, float, complex, str, bytes, list, tuple, dict, NumPy and MLX arrays"
 

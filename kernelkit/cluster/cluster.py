@@ -15,7 +15,7 @@ from kernelkit.cluster.bringup import Members, Report, bring_up
 from kernelkit.cluster.result import Result
 from kernelkit.cluster.runner import ASK_TIMEOUT_S, OnEvent, OnTurn, Runner
 from kernelkit.cluster.status import ClusterStatus, RankStatus
-from kernelkit.errors import ArgumentError, KernelkitError, ModelError
+from kernelkit.errors import ArgumentError, CellError
 from kernelkit.model import ShardedModel, Strategy
 from kernelkit.outputs import RankOutput
 
@@ -189,9 +189,7 @@ class Cluster:
         """
         try:
             model = ShardedModel.load(self, name, strategy, on_event)
-        except ModelError:
-            raise  # refused before anything was read: the model that was there still is
-        except KernelkitError:
+        except CellError:  # broken off while it read; after any other error the old model still is there
             self._forget_model()
             raise
         self._forget_model()

@@ -23,9 +23,7 @@ from kernelkit.errors import (
 )
 from kernelkit.interrupts import Interrupts
 from kernelkit.outputs import RankOutput
-from kernelkit.values import Buffer
-
-EVENT_MIME = "application/vnd.kernelkit.event+json"
+from kernelkit.values import EVENT_MIME, Buffer
 
 # After a rank's error the others get this long to end by themselves before they are interrupted.
 ERROR_GRACE_S = 2.0

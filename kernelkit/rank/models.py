@@ -53,16 +53,14 @@ def load(path: str, strategy: Literal["tensor", "pipeline"]) -> dict[str, Any]:
     return state.loaded.summary
 
 
-def unload() -> bool:
-    """Forget the model and give its memory back; says whether there was one."""
-    had = state.loaded is not None
+def unload() -> None:
+    """Forget the model and give its memory back."""
     state.loaded = None
     for name in ("model", "tokenizer"):
         state.shell.user_ns.pop(name, None)
         state.shell.user_ns_hidden.pop(name, None)
     gc.collect()
     mx.clear_cache()
-    return had
 
 
 def generate(

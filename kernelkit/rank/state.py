@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kernelkit.values import EVENT_MIME
+
 if TYPE_CHECKING:
     import mlx.core as mx
 
     from kernelkit.rank.load import Loaded
-
-EVENT_MIME = "application/vnd.kernelkit.event+json"
 
 shell: Any = None
 rank = 0

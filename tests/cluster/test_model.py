@@ -132,6 +132,8 @@ def test_a_cut_that_cannot_be_leaves_the_loaded_one(
     assert model.generate("Hi", max_tokens=2).tokens
     with pytest.raises(ArgumentError):
         cluster.load(str(folders["llama"]), "data")  # type: ignore[arg-type]
+    assert cluster.model is model
+    assert model.generate("Hi", max_tokens=2).tokens
 
 
 def test_heads_that_do_not_divide(start: Callable[[int], Cluster], folders: dict[str, Path]) -> None:
