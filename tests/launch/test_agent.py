@@ -225,8 +225,8 @@ _HOLDER = """
     agent = LocalAgent()
     agent.send({"op": "start", "ranks": [json.loads(sys.stdin.readline())]})
     assert agent.wait_for(lambda: bool(agent.ready), 60)
-    print(json.dumps([agent.pid, agent.ready[0]["pid"]]), flush=True)
     try:
+        print(json.dumps([agent.pid, agent.ready[0]["pid"]]), flush=True)
         sys.stdin.read()
     except KeyboardInterrupt:
         # The signal has come; whoever shared it would be going down now.
