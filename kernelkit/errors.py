@@ -15,6 +15,8 @@
     ├── CellError                  a cell did not end well on the ranks
     │   ├── RankError              it raised on at least one rank
     │   ├── RankLostError          a rank's process ended
+    │   ├── RankStuckError         it did not end: a rank waits for another, or its time was up
+    │   ├── CollectiveMismatchError  ranks called different collectives
     │   └── CellInterruptedError   the user stopped it (GenerationStoppedError: with the text so far)
     └── ModelError                 about the model
         ├── NoModelError           no model is loaded
@@ -135,6 +137,14 @@ class RankLostError(CellError):
     """A rank's process ended: killed, crashed, or by its own `os._exit`."""
 
 
+class RankStuckError(CellError):
+    """A cell did not end: a rank waits for another that has not come, or the time that it had is up."""
+
+
+class CollectiveMismatchError(CellError):
+    """Ranks called different collectives, or some called one that others never will."""
+
+
 class CellInterruptedError(CellError):
     """The user stopped the cell."""
 
@@ -157,8 +167,9 @@ class ModelShardError(ModelError):
 
 def from_dict(data: dict[str, Any]) -> KernelkitError:
     """The error that `to_dict` described; an unknown type becomes a plain `KernelkitError`."""
-    kinds = {
+    kinds: set[type[KernelkitError]] = {
         ArgumentError,
+        CollectiveMismatchError,
         TransferError,
         ConnectError,
         GroupError,
@@ -166,5 +177,5 @@ def from_dict(data: dict[str, Any]) -> KernelkitError:
         ModelNotFoundError,
         ModelShardError,
     }
-    kind = {k.__name__: k for k in kinds}.get(data["type"], KernelkitError)
+    kind: type[KernelkitError] = {k.__name__: k for k in kinds}.get(data["type"], KernelkitError)
     return kind(data["what"], expected=data["expected"], got=data["got"], cure=data["cure"])

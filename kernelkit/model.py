@@ -61,14 +61,16 @@ class ShardedModel:
         self.summaries = summaries
 
     @classmethod
-    def load(cls, cluster: Operator, name: str, strategy: Strategy, on_event: OnEvent) -> ShardedModel:
+    def load(
+        cls, cluster: Operator, name: str, strategy: Strategy, on_event: OnEvent, called: str = ""
+    ) -> ShardedModel:
         """Find the files on one rank, then load every rank's shard at the same time."""
         if strategy not in ("tensor", "pipeline"):
             raise ArgumentError("unknown strategy", expected="tensor or pipeline", got=repr(strategy))
         path = cluster.operate({0: ("resolve", {"name": name})}, on_event=on_event)[0]
         arguments = {"path": path, "strategy": strategy}
         requests = dict.fromkeys(range(cluster.world_size), ("load", arguments))
-        return cls(cluster, name, path, strategy, cluster.operate(requests, on_event=on_event))
+        return cls(cluster, called or name, path, strategy, cluster.operate(requests, on_event=on_event))
 
     def generate(
         self,

@@ -22,7 +22,7 @@ Buffer = bytes | memoryview
 # What a rank's own messages to the notebook are called among its outputs.
 EVENT_MIME = "application/vnd.kernelkit.event+json"
 
-_MAX_DEPTH = 100
+MAX_DEPTH = 100
 _CARRIED = "None, bool, int, float, complex, str, bytes, list, tuple, dict, NumPy and MLX arrays"
 
 
@@ -41,8 +41,8 @@ def encode(value: Any, name: str = "value") -> tuple[Any, list[Buffer]]:
 
 
 def _encode(value: Any, path: str, buffers: list[Buffer], depth: int) -> Any:
-    if depth > _MAX_DEPTH:
-        raise TransferError(f"{path[:80]}… is nested deeper than {_MAX_DEPTH} levels, or holds itself")
+    if depth > MAX_DEPTH:
+        raise TransferError(f"{path[:80]}… is nested deeper than {MAX_DEPTH} levels, or holds itself")
     if isinstance(value, np.ndarray | np.generic):
         return _encode_numpy(value, path, buffers)
     if value is None or isinstance(value, bool):

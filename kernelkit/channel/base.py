@@ -37,11 +37,12 @@ class Message:
 class Channel(Protocol):
     """Requests go to single ranks; messages of all ranks come back through one `poll`."""
 
-    def submit(self, rank: int, code: str, *, cell: int | None = None) -> str:
+    def submit(self, rank: int, code: str, *, cell: int | None = None, check: bool = False) -> str:
         """Run a user's code in the rank's namespace; returns the request's id.
 
         Args:
             cell: the notebook's cell number, for tracebacks.
+            check: compare every collective with the other ranks before it runs.
         """
 
     def call(
@@ -61,11 +62,29 @@ class Channel(Protocol):
             The answers of those ranks that gave one in time and did not fail. Safe from any thread.
         """
 
+    def look(self, rank: int) -> str:
+        """Ask where a rank stands, beside its main thread; the reply comes through `poll`.
+
+        Returns:
+            The request's id; a rank that cannot answer never does.
+        """
+
+    def fetch(
+        self, rank: int, operation: str, arguments: Mapping[str, Any], timeout_s: float
+    ) -> tuple[Any, list[Buffer]] | None:
+        """Like `ask` of one rank, for an answer that comes with buffers; None if it took too long.
+
+        Takes the place of `poll`: nothing else may run on that rank.
+
+        Raises:
+            KernelkitError: what the operation raised.
+        """
+
     def complete(self, rank: int, code: str, position: int, timeout_s: float) -> dict[str, Any] | None:
         """Jupyter's `complete_reply` content for `code` at `position`, or None when it took too long."""
 
-    def interrupt(self, rank: int) -> None:
-        """Raise KeyboardInterrupt in the rank's main thread; returns once the signal was sent."""
+    def interrupt(self, ranks: Sequence[int]) -> None:
+        """Raise KeyboardInterrupt in the ranks' main threads; returns once the signals were sent."""
 
     def close(self) -> None:
         """Close the sockets; the ranks go on."""

@@ -32,6 +32,7 @@ class Request:
     rank: int
     code: str = ""
     cell: int | None = None
+    check: bool = False
     operation: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     buffers: Sequence[Buffer] = ()
@@ -52,6 +53,8 @@ class FakeChannel:
     Attributes:
         requests: everything submitted or called, in order.
         interrupted: the ranks that were interrupted, in order.
+        places: what `look` makes a rank answer; a rank that is missing stays silent.
+        kept: what `fetch` gives for a rank and an operation.
         asked: rank and operation of every `ask`.
         answers: what `ask` gives for a rank and an operation; a rank that is missing stays silent.
         completions: what `complete` gives for a rank.
@@ -65,9 +68,12 @@ class FakeChannel:
         self.interrupted: list[int] = []
         self.asked: list[tuple[int, str]] = []
         self.answers: dict[tuple[int, str], Any] = {}
+        self.places: dict[int, dict[str, Any]] = {}
+        self.kept: dict[tuple[int, str], tuple[Any, list[Buffer]]] = {}
         self.completions: dict[int, dict[str, Any]] = {}
         self.on_interrupt: Callable[[int], None] = lambda rank: None
         self.closed = False
+        self._looks = 0
         self._coming: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._held: list[Event] = []
 
@@ -112,8 +118,8 @@ class FakeChannel:
 
     # -- the channel ------------------------------------------------------------------------------
 
-    def submit(self, rank: int, code: str, *, cell: int | None = None) -> str:
-        return self._take(Request(self._next_id(), rank, code=code, cell=cell))
+    def submit(self, rank: int, code: str, *, cell: int | None = None, check: bool = False) -> str:
+        return self._take(Request(self._next_id(), rank, code=code, cell=cell, check=check))
 
     def call(
         self, rank: int, operation: str, arguments: Mapping[str, Any], buffers: Sequence[Buffer] = ()
@@ -157,12 +163,28 @@ class FakeChannel:
         self.asked += [(rank, operation) for rank in ranks]
         return {rank: self.answers[rank, operation] for rank in ranks if (rank, operation) in self.answers}
 
+    def look(self, rank: int) -> str:
+        self._looks += 1
+        name = f"look-{self._looks}"
+        if rank in self.places:
+            data = {"application/json": {"value": self.places[rank]}}
+            reply = {"status": "ok", "user_expressions": {"answer": {"status": "ok", "data": data}}}
+            self._coming.put(Message(rank, "execute_reply", name, reply))
+        return name
+
+    def fetch(
+        self, rank: int, operation: str, arguments: Mapping[str, Any], timeout_s: float
+    ) -> tuple[Any, list[Buffer]] | None:
+        self.asked.append((rank, operation))
+        return self.kept.get((rank, operation))
+
     def complete(self, rank: int, code: str, position: int, timeout_s: float) -> dict[str, Any] | None:
         return self.completions.get(rank)
 
-    def interrupt(self, rank: int) -> None:
-        self.interrupted.append(rank)
-        self.on_interrupt(rank)
+    def interrupt(self, ranks: Sequence[int]) -> None:
+        for rank in ranks:
+            self.interrupted.append(rank)
+            self.on_interrupt(rank)
 
     def close(self) -> None:
         self.closed = True

@@ -1,8 +1,8 @@
 """A channel to ranks that are Jupyter kernels: ZeroMQ sockets, encrypted with CURVE, signed by Jupyter.
 
-Each rank has two connections. The first runs cells and operations one after the other. The second
-speaks to a subshell, a thread of the kernel that answers while the main thread is blocked; a lock
-makes it usable from any thread.
+Each rank has three ways in. The first runs cells and operations one after the other. The other two
+speak to a subshell, a thread of the kernel that answers while the main thread is blocked: one with a
+lock, usable from any thread, and one whose replies come through `poll` like everything else.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Keys:
 
 
 class _Connection:
-    """One rank's sockets and the two sessions that sign for them."""
+    """One rank's sockets and the sessions that sign for them."""
 
     def __init__(self, context: zmq.Context[Any], keys: Keys, ports: Mapping[str, int]) -> None:
         info: Any = {
@@ -55,17 +55,26 @@ class _Connection:
             **keys.to_dict(),
             **{name: port for name, port in ports.items() if name.endswith("_port")},
         }
-        self.main, self.side = KernelClient(context=context), KernelClient(context=context)
-        for client in (self.main, self.side):
+        clients = [KernelClient(context=context) for _ in range(3)]
+        for client in clients:
             client.load_connection_info(info.copy())
+        self.main, self.side, self.watch = clients
         self.iopub = self.main.connect_iopub()
         self.shell = self.main.connect_shell()
         self.control = self.main.connect_control()
         self.side_shell = self.side.connect_shell()
+        self.watch_shell = self.watch.connect_shell()
         self.subshell_id = ""
 
+    def to_subshell(self, client: KernelClient, socket: Any, kind: str, content: dict[str, Any]) -> str:
+        """Send a request to the rank's subshell; returns its id."""
+        message = client.session.msg(kind, content)
+        message["header"]["subshell_id"] = self.subshell_id
+        client.session.send(socket, message)
+        return str(message["header"]["msg_id"])
+
     def close(self) -> None:
-        for socket in (self.iopub, self.shell, self.control, self.side_shell):
+        for socket in (self.iopub, self.shell, self.control, self.side_shell, self.watch_shell):
             socket.close(linger=0)
 
 
@@ -88,9 +97,14 @@ class JupyterChannel:
         self._poller = zmq.Poller()
         self._sources: dict[Any, tuple[int, KernelClient]] = {}
         for rank, connection in self._connections.items():
-            for socket in (connection.iopub, connection.shell):
+            polled = (
+                (connection.iopub, connection.main),
+                (connection.shell, connection.main),
+                (connection.watch_shell, connection.watch),
+            )
+            for socket, client in polled:
                 self._poller.register(socket, zmq.POLLIN)
-                self._sources[socket] = (rank, connection.main)
+                self._sources[socket] = (rank, client)
         self._handshake(time.monotonic() + timeout_s)
 
     def _handshake(self, deadline_s: float) -> None:
@@ -105,7 +119,7 @@ class JupyterChannel:
                 raise ConnectError(f"rank {rank} started but does not answer", cure="%cluster connect again")
             connection.subshell_id = reply["content"]["subshell_id"]
 
-    def submit(self, rank: int, code: str, *, cell: int | None = None) -> str:
+    def submit(self, rank: int, code: str, *, cell: int | None = None, check: bool = False) -> str:
         content = {
             "code": code,
             "silent": False,
@@ -114,7 +128,7 @@ class JupyterChannel:
             "allow_stdin": False,
             "stop_on_error": False,
         }
-        return self._send(rank, content, {"kernelkit_cell": cell})
+        return self._send(rank, content, {"kernelkit_cell": cell, "kernelkit_check": check})
 
     def call(
         self, rank: int, operation: str, arguments: Mapping[str, Any], buffers: Sequence[Buffer] = ()
@@ -148,6 +162,29 @@ class JupyterChannel:
         replies = self._side_request(ranks, "execute_request", content, timeout_s)
         return {rank: answer_of(rank, reply) for rank, reply in replies.items() if not has_failed(reply)}
 
+    def look(self, rank: int) -> str:
+        connection = self._connections[rank]
+        content = _operation_request("where", {})
+        return connection.to_subshell(connection.watch, connection.watch_shell, "execute_request", content)
+
+    def fetch(
+        self, rank: int, operation: str, arguments: Mapping[str, Any], timeout_s: float
+    ) -> tuple[Any, list[Buffer]] | None:
+        deadline_s = time.monotonic() + timeout_s
+        connection = self._connections[rank]
+        content = _operation_request(operation, arguments)
+        with self._side_lock:
+            parent = connection.to_subshell(
+                connection.side, connection.side_shell, "execute_request", content
+            )
+            reply = _await(connection.side_shell, connection.side, "execute_reply", deadline_s, parent)
+            if reply is None:
+                return None
+            answer = answer_of(rank, reply["content"])
+            # Buffers come beside an event on IOPub, and the status after it closes the request.
+            event = _await(connection.iopub, connection.main, "display_data", deadline_s, parent)
+        return None if event is None else (answer, event.get("buffers", []))
+
     def complete(self, rank: int, code: str, position: int, timeout_s: float) -> dict[str, Any] | None:
         content = {"code": code, "cursor_pos": position}
         return self._side_request([rank], "complete_request", content, timeout_s).get(rank)
@@ -162,11 +199,7 @@ class JupyterChannel:
             sent: dict[int, str] = {}
             for rank in ranks:
                 connection = self._connections[rank]
-                session = connection.side.session
-                message = session.msg(kind, content)
-                message["header"]["subshell_id"] = connection.subshell_id
-                session.send(connection.side_shell, message)
-                sent[rank] = message["header"]["msg_id"]
+                sent[rank] = connection.to_subshell(connection.side, connection.side_shell, kind, content)
             for rank, parent in sent.items():
                 connection = self._connections[rank]
                 wanted = kind.replace("request", "reply")
@@ -175,18 +208,24 @@ class JupyterChannel:
                     replies[rank] = raw["content"]
         return replies
 
-    def interrupt(self, rank: int) -> None:
-        connection = self._connections[rank]
+    def interrupt(self, ranks: Sequence[int]) -> None:
+        deadline_s = time.monotonic() + _INTERRUPT_S
         with self._control_lock:
-            session = connection.main.session
-            request = session.send(connection.control, "interrupt_request", {})["header"]["msg_id"]
-            deadline_s = time.monotonic() + _INTERRUPT_S
-            # Without the reply the signal might still be on its way when the next request runs.
-            _await(connection.control, connection.main, "interrupt_reply", deadline_s, request)
+            sent = {}
+            for rank in ranks:
+                connection = self._connections[rank]
+                message = connection.main.session.send(connection.control, "interrupt_request", {})
+                sent[rank] = message["header"]["msg_id"]
+            for rank, request in sent.items():
+                connection = self._connections[rank]
+                # Without the reply the signal might still be on its way when the next request runs.
+                _await(connection.control, connection.main, "interrupt_reply", deadline_s, request)
 
     def close(self) -> None:
-        for connection in self._connections.values():
-            connection.close()
+        # Another thread may be asking something: it holds one of these for at most as long as it waits.
+        with self._side_lock, self._control_lock:
+            for connection in self._connections.values():
+                connection.close()
         self._context.term()
 
 

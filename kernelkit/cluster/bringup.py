@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kernelkit.channel.jupyter import JupyterChannel, Keys
-from kernelkit.cluster.running import call_all
-from kernelkit.errors import ConnectError, GroupError
+from kernelkit.cluster.running import call_all, raise_if_lost
+from kernelkit.errors import ConnectError, GroupError, RankLostError
 from kernelkit.launch.command import ring_joins, start_request
 from kernelkit.launch.local import LocalAgent
 
@@ -49,10 +49,14 @@ def bring_up(world_size: int, report: Report) -> Members:
 
     Raises:
         ConnectError: the ranks did not start, or formed no group in three tries.
+        RankLostError: a rank's process ended before the group was formed.
     """
     for attempt in range(1, _TRIES + 1):
         try:
             return _try(world_size, report)
+        except RankLostError as error:
+            error.cure = "mend what its last lines say, then try again; nothing is left running"
+            raise
         except GroupError:
             if attempt == _TRIES:
                 raise
@@ -79,14 +83,7 @@ def _try(world_size: int, report: Report) -> Members:
 
 
 def _check_started(agent: LocalAgent, world_size: int) -> None:
-    for rank, exit_ in sorted(agent.exits.items()):
-        raise ConnectError(
-            f"rank {rank} ended while it started ({exit_})",
-            got="\n".join(exit_.stderr[-6:]),
-            cure="mend what its last lines say, then %cluster connect",
-        )
-    if not agent.alive:
-        raise ConnectError("the agent that starts the ranks ended at once", cure="try again")
+    raise_if_lost(agent)
     if len(agent.ready) < world_size:
         missing = [rank for rank in range(world_size) if rank not in agent.ready]
         raise ConnectError(

@@ -12,8 +12,11 @@ from typing import Any
 from kernelkit import values
 from kernelkit.channel.base import Message
 from kernelkit.cluster.bringup import Members, Report, bring_up
+from kernelkit.cluster.follow import ASK_TIMEOUT_S
+from kernelkit.cluster.observe import place_of
+from kernelkit.cluster.recovery import Kept, Recovery, put_back, salvage
 from kernelkit.cluster.result import Result
-from kernelkit.cluster.runner import ASK_TIMEOUT_S, OnEvent, OnTurn, Runner
+from kernelkit.cluster.runner import STUCK_S, OnEvent, OnTurn, Runner
 from kernelkit.cluster.status import ClusterStatus, RankStatus
 from kernelkit.errors import ArgumentError, CellError
 from kernelkit.model import ShardedModel, Strategy
@@ -57,11 +60,13 @@ class Cluster:
         self.backend = "ring" if world_size > 1 else "none"
         self.last = Result({}, world_size)
         self.model: ShardedModel | None = None
+        self._model: ShardedModel | None = None  # to be loaded again by a recovery that was broken off
         self._cells = 0
+        self._kept: dict[int, Kept] = {}
         self._adopt(members)
 
-    def _adopt(self, members: Members) -> None:
-        self._runner = Runner(members)
+    def _adopt(self, members: Members, stuck_s: float = STUCK_S) -> None:
+        self._runner = Runner(members, stuck_s)
         # Runs when this object goes, and at the interpreter's exit: nothing stays behind.
         self._closing = weakref.finalize(self, members.close)
 
@@ -69,6 +74,16 @@ class Cluster:
     def state(self) -> str:
         """`idle`, `running`, `stopped`, or `failed: ` and the reason."""
         return self._runner.state
+
+    @property
+    def stuck_s(self) -> float:
+        """A cell ends once a rank has stood still in MLX for so many seconds; 600 at first."""
+        return self._runner.stuck_s
+
+    @stuck_s.setter
+    def stuck_s(self, seconds: float) -> None:
+        _check_seconds("stuck_s", seconds)
+        self._runner.stuck_s = seconds
 
     def __enter__(self) -> Cluster:
         return self
@@ -88,7 +103,9 @@ class Cluster:
         ranks: Sequence[int] | None = None,
         *,
         cell: int | None = None,
-        on_turn: OnTurn = lambda outputs, running: None,
+        timeout_s: float | None = None,
+        check: bool = False,
+        on_turn: OnTurn = lambda outputs, running, places: None,
     ) -> Result:
         """Run code in the persistent namespace of every rank, or of `ranks`, and wait for it.
 
@@ -96,15 +113,23 @@ class Cluster:
             code: as in a notebook cell: magics and top-level `await` work.
             ranks: which ones; all by default.
             cell: number that tracebacks name the code by.
-            on_turn: called some 20 times a second with the outputs so far and the ranks that still run.
+            timeout_s: it may take so long; without it, only a rank that stands still in MLX for `stuck_s`
+                ends it, or one that waits for what no rank can bring any more.
+            check: compare every collective with the other ranks before it runs, and run it at once; each
+                then costs another one.
+            on_turn: called some 20 times a second with the outputs so far, the ranks that still run and,
+                from the first second on, where each rank stands.
 
         Raises:
             RankError: the code raised on a rank; the outputs are in `last`.
             RankLostError: a rank's process ended.
+            RankStuckError: it did not end in time, or the user stopped it while ranks waited.
+            CollectiveMismatchError: ranks called different collectives.
             CellInterruptedError: Ctrl-C or the stop button.
             ClusterBusyError, ClusterFailedError, NoClusterError: it cannot run now.
         """
         check_code(code)
+        _check_seconds("timeout_s", timeout_s)
         chosen = list(range(self.world_size)) if ranks is None else self._checked(ranks)
         # Always a number, and the same on all ranks: else equal tracebacks would differ in it.
         self._cells += 1
@@ -112,7 +137,8 @@ class Cluster:
         result = Result(outputs, self.world_size)
         self._runner.check_usable()
         self.last = result
-        self._runner.run(code, outputs, cell if cell is not None else self._cells, on_turn)
+        number = cell if cell is not None else self._cells
+        result.warning = self._runner.run(code, outputs, number, on_turn, timeout_s=timeout_s, check=check)
         return result
 
     def operate(
@@ -176,24 +202,26 @@ class Cluster:
         strategy: Strategy = "tensor",
         *,
         on_event: OnEvent = lambda rank, event: None,
+        called: str = "",
     ) -> ShardedModel:
         """Shard a language model over all ranks.
 
         Args:
             name: a folder in the Hugging Face layout, a hub id, or `smollm2`.
             strategy: `tensor` cuts every layer, `pipeline` deals the layers out.
+            called: how the model is called where it is shown; `name` by default.
             on_event: called with each rank's progress.
 
         Raises:
             ModelNotFoundError, ModelShardError: before anything is loaded; a model that was there stays.
         """
         try:
-            model = ShardedModel.load(self, name, strategy, on_event)
+            model = ShardedModel.load(self, name, strategy, on_event, called)
         except CellError:  # broken off while it read; after any other error the old model still is there
             self._forget_model()
             raise
         self._forget_model()
-        self.model = model
+        self.model, self._model = model, None
         return model
 
     def _forget_model(self) -> None:
@@ -212,7 +240,8 @@ class Cluster:
         ranks = []
         for rank, facts in members.facts.items():
             now = live.get(rank, {})
-            doing = f"gone ({exits[rank]})" if rank in exits else now.get("doing", "does not answer")
+            stands = place_of(rank, "running" if now else "silent", now).stands
+            doing = f"gone ({exits[rank]})" if rank in exits else stands
             fixed = {name: facts[name] for name in ("rank", "host", "pid", "device", "blas", "mlx")}
             memory = {name: now.get(name) for name in ("memory_bytes", "mlx_bytes")}
             ranks.append(RankStatus(**fixed, **memory, doing=doing))
@@ -233,10 +262,42 @@ class Cluster:
             ConnectError: they did not start; the cluster is stopped then.
         """
         self.stop()
-        self._adopt(bring_up(self.world_size, report))
+        self._adopt(bring_up(self.world_size, report), self.stuck_s)
+
+    def recover(self, *, report: Report = lambda _: None) -> Recovery:
+        """New ranks for a cluster that failed or hangs, with the old ranks' variables and model.
+
+        A cluster that works is left as it is. What runs or hangs in another thread is given up. Variables
+        are kept until they are back: where this fails or is interrupted, it can be called again.
+
+        Raises:
+            ConnectError: the new ranks did not start; the cluster is stopped, its variables are kept.
+        """
+        if self._runner.is_sound():
+            return Recovery("nothing to recover: the ranks answer and are in step")
+        model = self.model or self._model
+        if self.state != "stopped":
+            report("taking over variables")
+            self._kept |= self._runner.give_up(salvage)
+        self._end()
+        self._adopt(bring_up(self.world_size, report), self.stuck_s)
+        report("putting variables back")
+        carried, left = put_back(self._kept, self._runner.operate)
+        self._kept = {}
+        loaded = ""
+        if model is not None:
+            report(f"loading {model.name}")
+            self._model = model
+            loaded = self.load(model.path, model.strategy, called=model.name).name
+        ranks = f"{self.world_size} rank{'s' if self.world_size > 1 else ''}"
+        return Recovery(f"new {ranks}, backend {self.backend}", carried, left, loaded)
 
     def stop(self) -> None:
         """End all ranks. Safe to call twice."""
+        self._kept, self._model = {}, None
+        self._end()
+
+    def _end(self) -> None:
         self._forget_model()
         self._runner.leave()
         self._closing()
@@ -250,6 +311,12 @@ class Cluster:
                 got=repr(ranks),
             )
         return sorted(set(ranks))
+
+
+def _check_seconds(name: str, seconds: float | None) -> None:
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_number and seconds > 0):
+        raise ArgumentError(f"{name} must be a time", expected="seconds, more than 0", got=repr(seconds))
 
 
 def check_code(code: str) -> None:

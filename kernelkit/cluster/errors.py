@@ -1,45 +1,117 @@
-"""Many ranks' failures as one error: each traceback once, with the ranks that raised it."""
+"""Many ranks' failures as one error: each traceback once, and of ranks that wait, where."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kernelkit.errors import CellError, CellInterruptedError, RankError
+from kernelkit.cluster.follow import Ending
+from kernelkit.errors import (
+    CellError,
+    CellInterruptedError,
+    CollectiveMismatchError,
+    RankError,
+    RankStuckError,
+)
 from kernelkit.outputs import RankOutput
 from kernelkit.outputs.text import rank_label
+from kernelkit.places import Call, Places, sentence
 
 _SHOWN_TRACEBACKS = 3
+_RECOVER = "%cluster recover"
 
 
-def cell_error(outputs: Mapping[int, RankOutput], interrupted: bool, failure: str) -> CellError | None:
+def cell_error(outputs: Mapping[int, RankOutput], ending: Ending, failure: str) -> CellError | None:
     """The error that a cell ends with, or None where it ended well.
 
     Args:
         outputs: of the ranks that ran it.
-        interrupted: whether the user stopped it.
+        ending: how waiting for it ended.
         failure: why the group cannot be used any more, or empty.
     """
     groups: dict[tuple[str, ...], list[int]] = {}
     for rank, output in sorted(outputs.items()):
         if output.error is not None:
             groups.setdefault(tuple(output.error["traceback"]), []).append(rank)
-    cure = f"%cluster restart: {failure}" if failure else ""
-    names = {_name(output) for output in outputs.values() if output.error is not None}
-    if interrupted or names == {"KeyboardInterrupt"}:
-        shown = _labelled(groups)
-        stuck = "" if failure else "; the cluster is still usable"
-        return CellInterruptedError(f"the cell was interrupted{stuck}", tracebacks=shown, cure=cure)
     # Ranks that were interrupted because another failed are not the reason.
     causes = {
         trace: ranks for trace, ranks in groups.items() if _name(outputs[ranks[0]]) != "KeyboardInterrupt"
     }
-    if not causes:
-        return None
+    if not causes or ending.reason in ("timeout", "deadlock"):
+        if error := stuck_error(ending, failure):
+            return error
+        if not groups:
+            return None
+        return CellInterruptedError(
+            f"the cell was interrupted{_usable(failure)}", tracebacks=_labelled(groups), cure=_cure(failure)
+        )
+    names = {_name(outputs[ranks[0]]) for ranks in causes.values()}
+    if names == {CollectiveMismatchError.__name__}:  # found by --check, on every rank alike
+        first = next(iter(causes.values()))[0]
+        return CollectiveMismatchError(_text(outputs[first]), cure=_cure(failure))
     what = "; ".join(
         f"{_label(ranks)} raised {_name(outputs[ranks[0]])}: {_text(outputs[ranks[0]])}"
         for ranks in causes.values()
     )
-    return RankError(what, tracebacks=_labelled(causes), cure=cure)
+    return RankError(what, tracebacks=_labelled(causes), cure=_cure(failure))
+
+
+def stuck_error(ending: Ending, failure: str) -> CellError | None:
+    """The error for ranks that waited: where each stood, and what they disagree in; None where none did.
+
+    A stop by the user that all ranks followed is no such error.
+    """
+    if ending.reason not in ("timeout", "deadlock") and not (
+        ending.blocked and ending.reason == "interrupted"
+    ):
+        return None
+    what = ending.why or "the cell was stopped while ranks waited for each other"
+    row = ending.difference
+    places = "\n    ".join(place.full for place in ending.places.values())
+    stacks = [(f"rank {rank} stood at", stack) for rank, stack in sorted(ending.stacks.items())]
+    cure = _cure(failure) or "the ranks were interrupted, and the cluster is still usable"
+    if row and _is_settled(row, ending.places):
+        got = f"{describe_row(row)}\n    {places}"
+        return CollectiveMismatchError(what, expected=_SAME, got=got, cure=cure, tracebacks=stacks)
+    return RankStuckError(what, got=places, cure=cure, tracebacks=stacks)
+
+
+def mismatch_error(what: str, row: Mapping[int, Call | None]) -> CollectiveMismatchError:
+    """The error for ranks whose ledgers differ, once the cell is over."""
+    cure = f"mend the lines above, then {_RECOVER}"
+    return CollectiveMismatchError(what, expected=_SAME, got=describe_row(row), cure=cure)
+
+
+_SAME = "the same collectives in the same order on every rank"
+
+
+def describe_row(row: Mapping[int, Call | None]) -> str:
+    """`the 3rd collective: rank 0 all_sum ...; rank 1 none`."""
+    index = next((call.index for call in row.values() if call is not None), 0)
+    calls = "; ".join(f"rank {rank} {call or 'none'}" for rank, call in row.items())
+    return f"collective number {index + 1}: {calls}"
+
+
+def failure_of(ending: Ending) -> str:
+    """Why the group cannot be used after ranks did not end."""
+    places = ending.places
+    where = [f"rank {rank} {sentence(places[rank], places)}" for rank in ending.blocked if rank in places]
+    return "; ".join(where) or f"rank {rank_label(ending.blocked)} did not stop"
+
+
+def _is_settled(row: Mapping[int, Call | None], places: Places) -> bool:
+    """Whether no rank can still come and make it right."""
+    calls = [call for call in row.values() if call is not None]
+    if not all(call.fits(calls[0]) for call in calls):
+        return True
+    return any(places[rank].over for rank, call in row.items() if call is None and rank in places)
+
+
+def _usable(failure: str) -> str:
+    return "" if failure else "; the cluster is still usable"
+
+
+def _cure(failure: str) -> str:
+    return f"{_RECOVER} ({failure})" if failure else ""
 
 
 def _labelled(groups: Mapping[tuple[str, ...], list[int]]) -> list[tuple[str, str]]:

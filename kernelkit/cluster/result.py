@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from kernelkit.outputs import RankOutput, render_cell, render_values
+from kernelkit.outputs import RankOutput, Stream, render_cell, render_values
 from kernelkit.views.publish import publish
 
 
@@ -13,7 +13,12 @@ class Result(Mapping[int, RankOutput]):
 
     In a notebook it shows itself: what the ranks printed, unless a magic has shown that already,
     then the values of the last expression.
+
+    Attributes:
+        warning: what the user should know although nothing failed, or empty.
     """
+
+    warning = ""
 
     def __init__(self, outputs: Mapping[int, RankOutput], world_size: int) -> None:
         self._outputs = dict(sorted(outputs.items()))
@@ -40,6 +45,8 @@ class Result(Mapping[int, RankOutput]):
             self._printed_shown = True
             for piece in render_cell(self._outputs, self._world_size):
                 publish(piece)
+            if self.warning:
+                publish(Stream("stderr", f"warning: {self.warning}\n"))
 
     def __repr__(self) -> str:
         texts = [d.text for d in render_values(self._outputs, self._world_size) if d.is_text]

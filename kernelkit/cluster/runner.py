@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from kernelkit.channel.base import Message, answer_of
 from kernelkit.cluster.bringup import Members
-from kernelkit.cluster.errors import cell_error
+from kernelkit.cluster.errors import cell_error, describe_row, failure_of, mismatch_error, stuck_error
+from kernelkit.cluster.follow import (
+    ASK_TIMEOUT_S,
+    INTERRUPT_GRACE_S,
+    Ending,
+    Follower,
+    Limits,
+    OnMessage,
+    ledgers_of,
+)
 from kernelkit.cluster.running import Wait, raise_if_lost
 from kernelkit.errors import (
     CellInterruptedError,
@@ -23,16 +31,16 @@ from kernelkit.errors import (
 )
 from kernelkit.interrupts import Interrupts
 from kernelkit.outputs import RankOutput
+from kernelkit.places import Place, first_difference
 from kernelkit.values import EVENT_MIME, Buffer
 
-# After a rank's error the others get this long to end by themselves before they are interrupted.
-ERROR_GRACE_S = 2.0
-# An interrupted rank that has not ended by then is blocked where no interrupt reaches it.
-INTERRUPT_GRACE_S = 2.0
-ASK_TIMEOUT_S = 1.0
+STUCK_S = 600.0
+# Longer than anything that a running request does between two looks at whether it was given up.
+_LET_GO_S = 8.0
 
-OnMessage = Callable[[Message], None]
-OnTurn = Callable[[Mapping[int, RankOutput], Sequence[int]], None]
+T = TypeVar("T")
+
+OnTurn = Callable[[Mapping[int, RankOutput], Sequence[int], Mapping[int, Place]], None]
 OnEvent = Callable[[int, dict[str, Any]], None]
 
 
@@ -41,14 +49,17 @@ class Runner:
 
     Attributes:
         failure: why the group must not be used again, or empty.
+        stuck_s: a rank that stands still in MLX for so long ends the request, in seconds.
     """
 
-    def __init__(self, members: Members) -> None:
+    def __init__(self, members: Members, stuck_s: float = STUCK_S) -> None:
         self._members: Members | None = members
         self._busy = threading.Lock()
         self._interrupts = Interrupts()
         self._wait: Wait | None = None
         self.failure = ""
+        self.stuck_s = stuck_s
+        self._given_up = False
 
     @property
     def members(self) -> Members:
@@ -74,8 +85,32 @@ class Runner:
 
     def interrupt(self) -> None:
         """Interrupt the ranks that run a request; an idle rank would carry it into its next cell."""
-        for rank in self._wait.running if self._wait is not None else ():
-            self.members.channel.interrupt(rank)
+        if self._wait is not None:
+            self.members.channel.interrupt(self._wait.running)
+
+    def is_sound(self) -> bool:
+        """Whether nothing runs, and the ranks answer and are in step."""
+        if self.state != "idle" or not self._busy.acquire(blocking=False):
+            return False
+        try:
+            self._recheck(None)
+        except RankLostError as error:
+            self.failure = error.what
+        finally:
+            self._busy.release()
+        return not self.failure
+
+    def give_up(self, then: Callable[[Members], T]) -> T:
+        """Let go of what runs in another thread, whether it can end or not, and do `then` with the ranks."""
+        self._given_up = True
+        self._busy.acquire(timeout=_LET_GO_S)
+        try:
+            self.failure = self.failure or "it was given up"
+            return then(self.members)
+        finally:
+            self._given_up = False
+            if self._busy.locked():
+                self._busy.release()
 
     def leave(self) -> None:
         """No more requests; one that is under way in another thread has ended when this returns."""
@@ -87,25 +122,40 @@ class Runner:
         if self._busy.acquire(timeout=INTERRUPT_GRACE_S):
             self._busy.release()
 
-    def run(self, code: str, outputs: Mapping[int, RankOutput], cell: int | None, on_turn: OnTurn) -> None:
+    def run(
+        self,
+        code: str,
+        outputs: Mapping[int, RankOutput],
+        cell: int | None,
+        on_turn: OnTurn,
+        *,
+        timeout_s: float | None = None,
+        check: bool = False,
+    ) -> str:
         """Run a cell on the ranks of `outputs`, and fill them while it runs.
 
+        Returns:
+            A warning for the user, or nothing.
+
         Raises:
-            CellError: it raised, was interrupted, or lost a rank.
+            CellError: it raised, was interrupted, got stuck, or lost a rank.
         """
         with self._running() as members:
-            wait = Wait(members, {rank: members.channel.submit(rank, code, cell=cell) for rank in outputs})
-            interrupted = self._follow(
-                wait,
+            wait = Wait(
+                members,
+                {rank: members.channel.submit(rank, code, cell=cell, check=check) for rank in outputs},
+            )
+            follower = self._follower(wait, timeout_s)
+            ending = follower.to_end(
                 lambda message: outputs[message.rank].feed(message.kind, message.content),
-                lambda: on_turn(outputs, wait.running),
+                lambda: self._turn(lambda: on_turn(outputs, wait.running, follower.places)),
             )
             for rank, reply in wait.replies.items():
                 outputs[rank].feed_reply(reply)
-            if interrupted or wait.failed:
-                self._recheck(wait)
-            if error := cell_error(outputs, interrupted, self.failure):
+            self._judge(ending, wait)
+            if error := cell_error(outputs, ending, self.failure):
                 raise error
+            return self._compare(wait)
 
     def operate(
         self,
@@ -141,16 +191,13 @@ class Runner:
                 for rank, (operation, arguments) in requests.items()
             }
             wait = Wait(members, sent)
-            if self._follow(wait, take, lambda: None, on_interrupt):
-                self._recheck(wait)
-                usable = "" if self.failure else "; the cluster is still usable"
-                cure = f"%cluster restart: {self.failure}" if self.failure else ""
-                raise CellInterruptedError(f"this was interrupted{usable}", cure=cure)
-            try:
-                return {rank: answer_of(rank, wait.replies[rank]) for rank in sorted(wait.replies)}
-            except KernelkitError:
-                self._recheck(wait)
-                raise
+            ending = self._follower(wait, None, on_interrupt).to_end(take, lambda: self._turn(None))
+            self._judge(ending, wait)
+            if error := stuck_error(ending, self.failure):
+                raise error
+            if ending.reason == "interrupted":
+                raise CellInterruptedError("this was interrupted; the cluster is still usable")
+            return {rank: answer_of(rank, wait.replies[rank]) for rank in sorted(wait.replies)}
 
     def check_usable(self) -> None:
         """Raise what keeps the cluster from running something now."""
@@ -160,7 +207,7 @@ class Runner:
         if self.failure:
             raise ClusterFailedError(
                 f"the cluster cannot be used: {self.failure}",
-                cure="%cluster restart (new ranks, empty namespaces)",
+                cure="%cluster recover (new ranks, with the variables that can be carried)",
             )
         raise_if_lost(members.agent)
 
@@ -181,50 +228,30 @@ class Runner:
             self._wait = None
             self._busy.release()
 
-    def _follow(
-        self,
-        wait: Wait,
-        on_message: OnMessage,
-        on_turn: Callable[[], None],
-        on_interrupt: Callable[[], bool] | None = None,
-    ) -> bool:
-        """Wait for all ranks; says whether they were interrupted at the user's wish.
-
-        An error on one rank usually leaves the others waiting for it in a collective: they get a
-        moment to end, and are interrupted then.
-        """
-        first_error_s = None
+    def _follower(
+        self, wait: Wait, timeout_s: float | None, on_interrupt: Callable[[], bool] | None = None
+    ) -> Follower:
         self._wait = wait
-        while wait.running:
-            wait.turn(on_message)
+        members = self.members
+        limits = Limits(timeout_s, self.stuck_s)
+        return Follower(members, wait, len(members.facts), self._interrupts, limits, on_interrupt)
+
+    def _turn(self, on_turn: Callable[[], None] | None) -> None:
+        if self._given_up:
+            raise ClusterFailedError("this was given up: the cluster is being recovered in another thread")
+        if on_turn is not None:
             on_turn()
-            if wait.failed and first_error_s is None:
-                first_error_s = time.monotonic()
-            if first_error_s is not None and time.monotonic() > first_error_s + ERROR_GRACE_S:
-                self._settle(wait, on_message)
-                return False
-            if self._interrupts.take():
-                gentle, on_interrupt = on_interrupt, None
-                if gentle is None or not gentle():
-                    self._settle(wait, on_message)
-                    return True
-        return False
 
-    def _settle(self, wait: Wait, on_message: OnMessage) -> None:
-        """Interrupt what still runs; what does not end is stuck, and the group with it."""
-        channel = self.members.channel
-        for rank in wait.running:
-            channel.interrupt(rank)
-        if not wait.until_done(INTERRUPT_GRACE_S, on_message):
-            stuck = channel.ask(wait.running, "status", {}, ASK_TIMEOUT_S)
-            where = "; ".join(f"rank {rank} at {status['doing']}" for rank, status in stuck.items())
-            who = ", ".join(map(str, wait.running))
-            self.failure = f"rank {who} did not stop, it waits in a collective or outside Python"
-            self.failure += f" ({where})" if where else ""
+    def _judge(self, ending: Ending, wait: Wait) -> None:
+        """Can the group still be used?"""
+        if ending.blocked:
+            self.failure = failure_of(ending)
+        elif ending.reason != "done" or wait.failed:
+            self._recheck(wait)
 
-    def _recheck(self, wait: Wait) -> None:
-        """After a failure: are the ranks still in step? A collective that only some entered shows here."""
-        if self.failure or wait.running:
+    def _recheck(self, wait: Wait | None) -> None:
+        """Are the ranks still in step? A collective that only some entered shows here."""
+        if self.failure or (wait is not None and wait.running):
             return
         members = self.members
         arguments = {"nonce": secrets.randbelow(2**30)}
@@ -239,3 +266,27 @@ class Runner:
                 answer_of(rank, reply)
         except KernelkitError as error:
             self.failure = error.what
+
+    def _compare(self, wait: Wait) -> str:
+        """After a cell that ended well on all ranks: did they call the same collectives?
+
+        Returns:
+            What to tell the user where they did not, and the group is still in step.
+
+        Raises:
+            CollectiveMismatchError: they did not, and it is not.
+        """
+        ledgers = wait.ledgers
+        members = self.members
+        if len(ledgers) < len(members.facts) or len({tuple(sorted(x.items())) for x in ledgers.values()}) < 2:
+            return ""
+        reports = members.channel.ask(list(ledgers), "report", {}, ASK_TIMEOUT_S)
+        row = first_difference(ledgers_of(reports, len(members.facts), list(ledgers)))
+        self._recheck(wait)
+        if self.failure:
+            raise mismatch_error("the ranks called different collectives, and are out of step now", row)
+        return (
+            "the ranks called different collectives; numbers may be wrong, and no error said so\n"
+            f"  {describe_row(row)}\n"
+            "  run the cell with %%sharded --check to find it before the numbers are used"
+        )

@@ -11,6 +11,7 @@ from kernelkit.errors import CellError, ConnectError, GroupError, RankLostError
 from kernelkit.launch.local import Exit, LocalAgent
 
 _TURN_S = 0.05
+_SHOWN_LINES = 8
 
 
 class Crew(Protocol):
@@ -51,8 +52,21 @@ class Wait:
         """Ranks that have ended with an error."""
         return [rank for rank, reply in self.replies.items() if has_failed(reply)]
 
-    def turn(self, on_message: Callable[[Message], None] | None = None) -> None:
+    @property
+    def ledgers(self) -> dict[int, dict[str, int]]:
+        """Of each cell that has ended, how many collectives it called and their checksum."""
+        return {rank: reply["kernelkit"] for rank, reply in self.replies.items() if "kernelkit" in reply}
+
+    def turn(
+        self,
+        on_message: Callable[[Message], None] | None = None,
+        on_other: Callable[[Message], None] | None = None,
+    ) -> None:
         """Take the messages of one short turn.
+
+        Args:
+            on_message: is given what belongs to these requests.
+            on_other: is given what does not.
 
         Raises:
             RankLostError: a rank's process has ended; its last words are in the message.
@@ -60,6 +74,8 @@ class Wait:
         for message in self._crew.channel.poll(_TURN_S):
             rank = self._ranks.get(message.parent)
             if rank is None:
+                if on_other is not None:
+                    on_other(message)
                 continue
             if message.kind == "execute_reply":
                 self.replies[rank] = message.content
@@ -91,16 +107,18 @@ def raise_if_lost(agent: LocalAgent) -> None:
         raise lost(rank, exit_)
     if not agent.alive:
         raise RankLostError(
-            "the agent that holds the ranks has ended, and all ranks with it", cure="%cluster restart"
+            "the agent that holds the ranks has ended, and all ranks with it", cure="%cluster recover"
         )
 
 
 def lost(rank: int, exit_: Exit) -> RankLostError:
     """The error for a rank whose process ended."""
     return RankLostError(
-        f"rank {rank} is gone: its process ended ({exit_})",
-        got="\n".join(["its last lines were:", *exit_.stderr[-6:]]) if exit_.stderr else "",
-        cure="%cluster restart",
+        f"rank {rank} on {exit_.host or 'this host'} is gone: its process ended ({exit_})",
+        got="\n    ".join(["its last lines on stderr:", *exit_.stderr[-_SHOWN_LINES:]])
+        if exit_.stderr
+        else "",
+        cure="%cluster recover (new ranks, with the variables of those that are left)",
     )
 
 
@@ -119,7 +137,8 @@ def call_all(
         around: told before and after each rank's request is sent.
 
     Raises:
-        GroupError: not all answered in time, or a rank ended: the group did not form.
+        GroupError: not all answered in time: the group did not form.
+        RankLostError: a rank's process ended.
     """
     sent = {}
     for rank, (operation, arguments) in requests.items():
@@ -135,6 +154,8 @@ def call_all(
         while wait.running and not wait.failed and time.monotonic() < deadline_s:
             wait.turn()
         answers = {rank: answer_of(rank, reply) for rank, reply in sorted(wait.replies.items())}
+    except RankLostError:
+        raise  # new ranks might be lost in the same way; the user should know of the first
     except (CellError, ConnectError) as error:
         raise GroupError(f"the group did not form: {error.what}", got=error.got) from error
     if wait.running:

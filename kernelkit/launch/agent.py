@@ -10,7 +10,7 @@ In:  {"op": "start", "ranks": [{"rank", "boot", "env"}]}     start these ranks
      {"op": "resume", "rank": r}                             let a held rank go on
 Out: {"event": "ready", "rank", "pid", "shell_port", ...}    the rank's kernel is bound
      {"event": "listening", "rank"}
-     {"event": "exit", "rank", "returncode", "stderr": [...]}
+     {"event": "exit", "rank", "returncode", "stderr": [...], "host", "out_of_memory"}
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ import json
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from kernelkit.launch.command import blas_environment, rank_argv
@@ -42,6 +44,7 @@ class _Rank:
     ready: bool = False
     awaited_port: int | None = None
     hold: bool = False
+    oom_kills: int = 0
 
 
 class Agent:
@@ -115,7 +118,7 @@ class Agent:
             # A group of its own: Ctrl-C in a terminal stays away from it, and its children end with it.
             start_new_session=True,
         )
-        rank = self.ranks[spec["rank"]] = _Rank(spec["rank"], process)
+        rank = self.ranks[spec["rank"]] = _Rank(spec["rank"], process, oom_kills=oom_kills())
         assert process.stdin
         assert process.stdout
         assert process.stderr
@@ -147,7 +150,8 @@ class Agent:
             # Its children may outlive it: they share its group.
             self._signal(rank, signal.SIGKILL)
             del self.ranks[rank.rank]
-            self._say("exit", rank, returncode=code, stderr=list(rank.tail))
+            facts = {"host": socket.gethostname(), "out_of_memory": oom_kills() > rank.oom_kills}
+            self._say("exit", rank, returncode=code, stderr=list(rank.tail), **facts)
 
     def _drain(self, rank: _Rank) -> None:
         """Take the last words that are still in the pipes."""
@@ -184,6 +188,16 @@ class Agent:
     def _say(event: str, rank: _Rank, **fields: Any) -> None:
         sys.stdout.write(json.dumps({"event": event, "rank": rank.rank, **fields}) + "\n")
         sys.stdout.flush()
+
+
+def oom_kills() -> int:
+    """How many processes Linux has killed for want of memory since it was started; 0 elsewhere."""
+    if sys.platform != "linux":
+        return 0
+    for line in Path("/proc/vmstat").read_text().splitlines():
+        if line.startswith("oom_kill "):
+            return int(line.split()[1])
+    return 0
 
 
 def main() -> None:

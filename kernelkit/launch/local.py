@@ -23,19 +23,25 @@ class Exit:
 
     Attributes:
         returncode: exit status; negative is the signal that killed it.
-        stderr: its last lines outside of any cell.
+        stderr: its last lines.
+        host: where it ran.
+        out_of_memory: whether the system ran out of memory since the rank began, and killed somebody.
     """
 
     returncode: int
     stderr: list[str] = field(default_factory=list)
+    host: str = ""
+    out_of_memory: bool = False
 
     def __str__(self) -> str:
-        if self.returncode < 0:
-            number = -self.returncode
-            # Linux has real-time signals that Python has no name for.
-            known = number in {known.value for known in signal.Signals}
-            return f"killed by {signal.Signals(number).name if known else f'signal {number}'}"
-        return f"exit status {self.returncode}"
+        if self.returncode >= 0:
+            return f"exit status {self.returncode}"
+        number = -self.returncode
+        # Linux has real-time signals that Python has no name for.
+        known = number in {known.value for known in signal.Signals}
+        name = signal.Signals(number).name if known else f"signal {number}"
+        hint = "; the system was out of memory" if self.out_of_memory and number == signal.SIGKILL else ""
+        return f"killed by {name}{hint}"
 
 
 class LocalAgent:

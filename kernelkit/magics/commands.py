@@ -25,10 +25,11 @@ from kernelkit.magics.grammar import parse
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from kernelkit.cluster import Cluster, ClusterStatus, Result
+    from kernelkit.cluster import Cluster, ClusterStatus, Recovery, Result
     from kernelkit.generation import Generation
     from kernelkit.model import ShardedModel
     from kernelkit.outputs import RankOutput
+    from kernelkit.places import Places
 
 
 @magics_class
@@ -39,7 +40,7 @@ class KernelkitMagics(Magics):
     _held: Cluster | None = None
 
     @line_magic
-    def cluster(self, line: str) -> ClusterStatus | None:
+    def cluster(self, line: str) -> ClusterStatus | Recovery | None:
         parsed = parse(lines.CLUSTER, line)
         name = parsed.command.name
         if name == "connect":
@@ -48,6 +49,8 @@ class KernelkitMagics(Magics):
         cluster = self._need()
         if name == "status":
             return cluster.status()
+        if name == "recover":
+            return self._recover(cluster)
         if name == "restart":
             with _slot() as slot:
                 try:
@@ -75,16 +78,26 @@ class KernelkitMagics(Magics):
             code = cell if cell.lstrip().startswith("%%") else f"# %%sharded {line}\n{cell}"
         cluster = self._need()
         ranks = _chosen(cluster, flags)
+        timeout_s = flags.get("timeout")
+        ends = _ends(timeout_s, cluster.stuck_s)
         before = cluster.last
         started_s = time.monotonic()
         try:
             with _slot() as slot:
 
-                def draw(outputs: Mapping[int, RankOutput], running: Sequence[int]) -> None:
+                def draw(outputs: Mapping[int, RankOutput], running: Sequence[int], places: Places) -> None:
                     if slot.due():
-                        _show_running(slot, outputs, running, time.monotonic() - started_s)
+                        elapsed_s = time.monotonic() - started_s
+                        _show_running(slot, outputs, running, elapsed_s, places, ends)
 
-                cluster.run(code, ranks, cell=self._cell_number(), on_turn=draw)
+                cluster.run(
+                    code,
+                    ranks,
+                    cell=self._cell_number(),
+                    on_turn=draw,
+                    timeout_s=timeout_s,
+                    check="check" in flags,
+                )
         finally:
             if cluster.last is not before:
                 cluster.last.show_printed()
@@ -177,6 +190,18 @@ class KernelkitMagics(Magics):
                 "collectives get some 100 times slower. Good for trying things out, not for timing them."
             )
 
+    def _recover(self, cluster: Cluster) -> Recovery:
+        with _slot() as slot:
+            try:
+                recovery = cluster.recover(report=lambda text: slot.show(text, text))
+            except KeyboardInterrupt:
+                what = "%cluster recover was interrupted; what it had carried so far is kept"
+                raise CellInterruptedError(what, cure="%cluster recover") from None
+        self.shell.push({"cluster": cluster})
+        if cluster.model is not None:
+            self.shell.push({"model": cluster.model})
+        return recovery
+
     def _load(self, name: str, flags: Mapping[str, Any]) -> ShardedModel:
         from kernelkit.views.live import progress_html, progress_text
 
@@ -238,12 +263,27 @@ def _chosen(cluster: Cluster, flags: Mapping[str, Any]) -> list[int] | None:
     return parse_ranks(flags["ranks"], cluster.world_size) if "ranks" in flags else None
 
 
+def _ends(timeout_s: float | None, stuck_s: float) -> str:
+    """What the live view says about its own end."""
+    from kernelkit.units import format_seconds
+
+    if timeout_s is not None:
+        return f"--timeout {format_seconds(timeout_s)}"
+    return f"ends by itself once a rank has not moved for {format_seconds(stuck_s)} (cluster.stuck_s)"
+
+
 def _show_running(
-    slot: Any, outputs: Mapping[int, RankOutput], running: Sequence[int], elapsed_s: float
+    slot: Any,
+    outputs: Mapping[int, RankOutput],
+    running: Sequence[int],
+    elapsed_s: float,
+    places: Places,
+    ends: str,
 ) -> None:
     from kernelkit.views.live import running_html, running_text
 
-    slot.show(running_html(outputs, running, elapsed_s), running_text(outputs, running, elapsed_s))
+    html = running_html(outputs, running, elapsed_s, places, ends)
+    slot.show(html, running_text(outputs, running, elapsed_s, places))
 
 
 def _slot() -> Any:

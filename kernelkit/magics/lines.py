@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 from kernelkit.magics.grammar import Command, Flag, Magic
 
+
+def _seconds(text: str) -> float:
+    """A positive number of seconds; ValueError for anything else."""
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise ValueError(text)
+    return seconds
+
+
 _RANKS = Flag("ranks", "0,2-3", str, help="only these ranks")
+
+_TIMEOUT = Flag("timeout", "S", _seconds, help="end the cell after S seconds, and say where ranks wait")
+_CHECK = Flag("check", help="compare every collective with the other ranks before it runs (slower)")
 
 _SAMPLING = (
     Flag("max-tokens", "N", int, help="at most so many new tokens (256)"),
@@ -24,12 +38,13 @@ CLUSTER = Magic(
             argument="N",
         ),
         Command("status", "what every rank is and does", "cluster.status()"),
+        Command("recover", "new ranks, with the variables and the model of the old", "cluster.recover()"),
         Command("restart", "new ranks, empty namespaces", "cluster.restart()"),
         Command("interrupt", "KeyboardInterrupt on every rank", "cluster.interrupt()"),
         Command("stop", "end all ranks", "cluster.stop()"),
     ),
     later=frozenset(
-        {"recover", "discover", "doctor", "links", "panel", "calibrate", "--hostfile", "--hosts", "--backend"}
+        {"discover", "doctor", "links", "panel", "calibrate", "--hostfile", "--hosts", "--backend"}
     ),
 )
 
@@ -37,8 +52,15 @@ _STRATEGY = Flag("strategy", "tensor|pipeline", str, ("tensor", "pipeline"), "ho
 
 SHARDED = Magic(
     "%%sharded",
-    (Command("", "run this cell on every rank", "cluster.run(code, ranks=[...])", flags=(_RANKS,)),),
-    later=frozenset({"--timeout", "--check", "--record"}),
+    (
+        Command(
+            "",
+            "run this cell on every rank",
+            "cluster.run(code, ranks=[...], timeout_s=S, check=True)",
+            flags=(_RANKS, _TIMEOUT, _CHECK),
+        ),
+    ),
+    later=frozenset({"--record"}),
 )
 
 SHARDED_LINE = Magic(
@@ -50,7 +72,7 @@ SHARDED_LINE = Magic(
             "cluster.run('EXPRESSION')",
             argument="EXPRESSION",
             required=True,
-            flags=(_RANKS,),
+            flags=(_RANKS, _TIMEOUT, _CHECK),
         ),
     ),
     later=SHARDED.later,

@@ -7,12 +7,13 @@ it ends when its standard input does.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
 import sys
 import threading
-from typing import Any
+from typing import Any, TextIO
 
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
@@ -32,6 +33,33 @@ class RankShell(ZMQInteractiveShell):
         """`exit()` would take the rank from its group between this cell and the next."""
         print("exit() does not end a rank; %cluster stop ends all of them", file=sys.stderr)
 
+    async def run_cell_async(self, raw_cell: str, *args: Any, **kwargs: Any) -> Any:
+        """A cell is over when the collectives that it called have run."""
+        result = await super().run_cell_async(raw_cell, *args, **kwargs)
+        if result.success and not kwargs.get("silent"):
+            from kernelkit.rank import ledger
+
+            try:
+                ledger.settle()
+            except (RuntimeError, ValueError, KeyboardInterrupt) as error:
+                result.error_in_exec = error
+                self.showtraceback()
+        return result
+
+    def _get_exc_info(self, exc_tuple: Any = None) -> Any:
+        """The functions that record collectives are none of the user's business in a traceback."""
+        from kernelkit.rank import agree, ledger
+
+        kind, error, trace = super()._get_exc_info(exc_tuple)  # type: ignore[no-untyped-call]
+        ours = (agree.__file__, ledger.__file__)
+        step = trace
+        while step is not None and step.tb_next is not None:
+            if step.tb_next.tb_frame.f_code.co_filename in ours:
+                step.tb_next = step.tb_next.tb_next
+            else:
+                step = step.tb_next
+        return kind, error, trace
+
     def reset(self, new_session: bool = True, aggressive: bool = False) -> None:
         """`%reset` forgets the user's names, not the ones that every rank has."""
         super().reset(new_session, aggressive)  # type: ignore[no-untyped-call]
@@ -46,11 +74,23 @@ class RankKernel(IPythonKernel):
     shell_class = RankShell
 
     async def do_execute(self, code: str, silent: bool, *args: Any, **kwargs: Any) -> Any:
+        if silent:  # an operation, perhaps in a subshell while a cell runs
+            return await super().do_execute(code, silent, *args, **kwargs)  # type: ignore[no-untyped-call]
+        from kernelkit.rank import ledger, rescue, state
+
         request: dict[str, Any] = self.get_parent()  # type: ignore[no-untyped-call]
-        number = request.get("metadata", {}).get("kernelkit_cell")
-        if number is not None and not silent and self.shell is not None:
+        metadata = request.get("metadata", {})
+        if (number := metadata.get("kernelkit_cell")) is not None and self.shell is not None:
             self.shell.execution_count = number
-        return await super().do_execute(code, silent, *args, **kwargs)  # type: ignore[no-untyped-call]
+        ledger.begin(check=bool(metadata.get("kernelkit_check")))
+        rescue.remember()
+        state.cell_runs = True
+        try:
+            reply = await super().do_execute(code, silent, *args, **kwargs)  # type: ignore[no-untyped-call]
+            state.mlx_failed = reply.get("ename") == "RuntimeError"
+        finally:
+            state.cell_runs = False
+        return {**reply, "kernelkit": ledger.summary()}
 
 
 class RankApp(IPKernelApp):
@@ -88,7 +128,16 @@ def main() -> None:
     app = RankApp.instance(config=_config(boot), ip="127.0.0.1", transport="tcp", log_level=50)
     app.curve_publickey = boot["curve_publickey"].encode()
     app.curve_secretkey = boot["curve_secretkey"].encode()
-    app.initialize([])  # type: ignore[no-untyped-call]
+    with os.fdopen(os.dup(2), "w", buffering=1) as errors:
+        app.initialize([])  # type: ignore[no-untyped-call]
+        _serve(app, boot, answer, errors)
+
+
+def _serve(app: RankApp, boot: dict[str, Any], answer: int, errors: TextIO) -> None:
+    # What a cell writes to stderr goes to the agent as well, at once: if the process dies, these are its
+    # last words, and Jupyter's own way collects them for a moment.
+    sys.stderr.echo = errors  # type: ignore[union-attr]
+    faulthandler.enable(errors)
 
     from kernelkit.rank import ops  # after the sockets are bound: mlx takes its time to load
 

@@ -13,16 +13,23 @@ import threading
 from typing import Any
 
 from kernelkit.errors import KernelkitError
-from kernelkit.rank import group, state
+from kernelkit.rank import group, ledger, state
 
 # Name to module and function. Modules load at first use: a rank that never sees a model starts faster.
 _OPERATIONS = {
     "reserve_port": "group",
     "join": "group",
     "verify": "group",
+    "compute": "rescue",
+    "rescuable": "rescue",
+    "rescue": "rescue",
+    "import_modules": "rescue",
     "push": "data",
     "pull": "data",
     "status": "watch",
+    "where": "watch",
+    "report": "watch",
+    "ledger": "ledger",
     "resolve": "models",
     "load": "models",
     "generate": "models",
@@ -46,6 +53,7 @@ def call(name: str, arguments: str) -> Answer:
     """Run one operation; a `KernelkitError` becomes part of the answer and keeps its type."""
     in_main = threading.current_thread() is threading.main_thread()
     if in_main:
+        ledger.begin()
         state.operation = name
     try:
         operation = getattr(importlib.import_module(f"kernelkit.rank.{_OPERATIONS[name]}"), name)
@@ -61,4 +69,6 @@ def prepare(shell: Any, *, rank: int, world_size: int) -> None:
     """Give the kernel its rank before the first cell arrives."""
     state.shell = shell
     state.rank, state.world_size = rank, world_size
+    if world_size > 1:
+        ledger.install()
     group.bind_names()

@@ -20,6 +20,10 @@ world_size = 1
 group: mx.distributed.Group | None = None
 loaded: Loaded | None = None
 operation = ""
+# From a cell's first line until it is known how it ended.
+cell_runs = False
+# Whether MLX raised in the latest cell: arrays of that cell may then hold anything.
+mlx_failed = False
 
 
 def publish(event: dict[str, Any], buffers: list[bytes | memoryview] | None = None) -> None:

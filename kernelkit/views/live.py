@@ -7,7 +7,10 @@ from html import escape
 
 from kernelkit.outputs import RankOutput
 from kernelkit.outputs.fold import tokens_of
+from kernelkit.places import Places, awaited, sentence
 from kernelkit.units import format_seconds
+
+NOWHERE: Places = {}
 
 _TAIL_LINES = 12
 _TAIL_CHARS = 20_000
@@ -17,19 +20,44 @@ _LINE = (
 )
 
 
-def running_html(outputs: Mapping[int, RankOutput], running: Sequence[int], elapsed_s: float) -> str:
-    """The last lines of each rank and whether it still runs."""
+def running_html(
+    outputs: Mapping[int, RankOutput],
+    running: Sequence[int],
+    elapsed_s: float,
+    places: Places = NOWHERE,
+    ends: str = "",
+) -> str:
+    """The last lines of each rank, whether it still runs, and where it stands.
+
+    Args:
+        places: where the ranks stand, as far as that is known.
+        ends: when a cell that hangs is ended; shown once a rank waits.
+    """
     parts = []
+    if any(awaited(place, places) and place.in_mlx for place in places.values()) and ends:
+        parts.append(f"<div>{escape(ends)}</div>")
     for rank, output in sorted(outputs.items()):
         state = f"runs, {format_seconds(int(elapsed_s))}" if rank in running else "done"
+        if rank in places and rank in running:
+            state += f": {escape(sentence(places[rank], places))}"
         lines = last_lines(output)
         body = "".join(f"<div {_LINE}>{escape(line)}</div>" for line in lines)
         parts.append(f"<div><b>rank {rank}</b> {state}</div>{body}")
     return "".join(parts)
 
 
-def running_text(outputs: Mapping[int, RankOutput], running: Sequence[int], elapsed_s: float) -> str:
-    """The same in one line for a terminal: who runs, and the lowest rank's newest line."""
+def running_text(
+    outputs: Mapping[int, RankOutput],
+    running: Sequence[int],
+    elapsed_s: float,
+    places: Places = NOWHERE,
+) -> str:
+    """The same in one line for a terminal: who runs, who waits where, and the lowest rank's newest line."""
+    waits = [
+        f"rank {rank} {sentence(place, places)}" for rank, place in places.items() if awaited(place, places)
+    ]
+    if waits:
+        return f"{elapsed_s:.0f} s: {'; '.join(waits)}"
     newest = "".join(last_lines(outputs[min(outputs)])[-1:])
     return f"{len(running)} of {len(outputs)} ranks run, {elapsed_s:.0f} s: {newest}"
 

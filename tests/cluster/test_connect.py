@@ -20,7 +20,7 @@ import pytest
 
 from kernelkit import Cluster, connect
 from kernelkit.cluster import bringup
-from kernelkit.errors import ArgumentError, ConnectError
+from kernelkit.errors import ArgumentError, ConnectError, RankLostError
 from kernelkit.launch.command import Join, ring_joins
 from kernelkit.outputs import render_cell
 
@@ -317,9 +317,9 @@ def test_a_rank_that_cannot_start_is_told_with_its_last_words(
     """Every rank reads this environment; the agent, which is a plain Python, does as well."""
     (tmp_path / "ipykernel.py").write_text("raise ImportError('this ipykernel is broken')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(ConnectError) as caught:
+    with pytest.raises(RankLostError) as caught:
         connect(2)
-    assert "ended while it started (exit status 1)" in caught.value.what
+    assert "its process ended (exit status 1)" in caught.value.what
     assert "this ipykernel is broken" in caught.value.got
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -147,7 +148,7 @@ while not pathlib.Path({str(seen)!r}).exists():
 """
     turns: list[list[int]] = []
 
-    def on_turn(outputs: Any, running: Any) -> None:
+    def on_turn(outputs: Any, running: Any, places: Any) -> None:
         turns.append(list(running))
         if all(output.stdout == "first\n" for output in outputs.values()):
             seen.touch()
@@ -256,8 +257,7 @@ def test_an_error_while_the_other_rank_waits_in_a_collective(
     with pytest.raises(RankError) as caught:
         fresh.run("if rank == 0:\n    1 / 0\nmx.eval(mx.distributed.all_sum(mx.ones(3)))")
     assert caught.value.what == "rank 0 raised ZeroDivisionError: division by zero"
-    assert "%cluster restart" in caught.value.cure
-    assert "rank 1 at line 3: mx.eval(mx.distributed.all_sum(mx.ones(3)))" in caught.value.cure
+    assert "%cluster recover (rank 1 waits in all_sum at line 3" in caught.value.cure
     assert fresh.state.startswith("failed: ")
     with pytest.raises(ClusterFailedError) as refused:
         fresh.run("1")
@@ -383,7 +383,7 @@ def test_a_cell_that_ends_its_own_process_names_rank_and_status(fresh: Cluster) 
     assert time.monotonic() - before_s < 5
     assert "rank 1" in caught.value.what
     assert "exit status 3" in caught.value.what
-    assert caught.value.cure == "%cluster restart"
+    assert caught.value.cure.startswith("%cluster recover")
     assert fresh.state.startswith("failed: ")
     with pytest.raises(KernelkitError):
         fresh.run("1")
@@ -403,7 +403,7 @@ def test_kill_9_names_rank_and_signal(
     with sleeping, pytest.raises(RankLostError) as caught:
         fresh.run(SLEEP)
     assert time.monotonic() - killed[0] < 5
-    assert "rank 0 is gone" in caught.value.what
+    assert f"rank 0 on {socket.gethostname()} is gone" in caught.value.what
     assert "SIGKILL" in caught.value.what
     fresh.restart()
     assert values(fresh.run(SUM)) == ["3", "3"]
@@ -414,7 +414,7 @@ def test_a_rank_lost_between_two_cells_is_told_by_the_next(
 ) -> None:
     fresh.run("import os, threading\nthreading.Timer(0.1, os._exit, (3,)).start()", ranks=[1])
     assert eventually(lambda: fresh.state.startswith("failed"))
-    with pytest.raises(RankLostError, match="rank 1 is gone"):
+    with pytest.raises(RankLostError, match="rank 1 on .* is gone"):
         fresh.run("1")
 
 

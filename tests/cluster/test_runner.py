@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kernelkit.channel.fake import FakeChannel, Request, Script
-from kernelkit.cluster import runner as runner_module
+from kernelkit.cluster import follow, runner
 from kernelkit.cluster.bringup import Members
 from kernelkit.cluster.runner import EVENT_MIME, Runner
 from kernelkit.errors import (
@@ -23,6 +23,7 @@ from kernelkit.errors import (
     NoClusterError,
     RankError,
     RankLostError,
+    RankStuckError,
     TransferError,
 )
 from kernelkit.launch.local import Exit
@@ -44,8 +45,9 @@ class FakeAgent:
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here takes time, so whoever waits for the grace to pass need not wait long."""
-    monkeypatch.setattr(runner_module, "ERROR_GRACE_S", 0.1)
-    monkeypatch.setattr(runner_module, "INTERRUPT_GRACE_S", 0.1)
+    monkeypatch.setattr(follow, "ERROR_GRACE_S", 0.1)
+    monkeypatch.setattr(follow, "INTERRUPT_GRACE_S", 0.1)
+    monkeypatch.setattr(runner, "INTERRUPT_GRACE_S", 0.1)
 
 
 class Bench:
@@ -68,7 +70,7 @@ class Bench:
     def _script(self, channel: FakeChannel, request: Request) -> None:
         (self.operate if request.operation else self.play)(channel, request)
 
-    def run(self, on_turn: Callable[[Any, Any], None] = lambda outputs, running: None) -> None:
+    def run(self, on_turn: Callable[[Any, Any, Any], None] = lambda outputs, running, places: None) -> None:
         self.runner.run("code", self.outputs, None, on_turn)
 
     def operations(self) -> list[tuple[int, str]]:
@@ -89,6 +91,13 @@ def bench() -> Bench:
     return Bench()
 
 
+def report() -> dict[str, Any]:
+    """What a rank answers that stands in a line of its cell."""
+    nothing: dict[str, Any] = {"recent": [], "sent": [], "received": [], "ledger": []}
+    place = {"line": 3, "source": "mx.eval(x)", "doing": "", "in_mlx": True, "cpu_s": 0.0, "calls": 1}
+    return {**place, **nothing, "stack": "the stack"}
+
+
 def hang(channel: FakeChannel, request: Request) -> None:
     """The script of a rank that waits for ever."""
 
@@ -102,7 +111,7 @@ def test_a_cell_goes_to_its_ranks_and_fills_their_outputs(bench: Bench) -> None:
         channel.finish(request)
 
     bench.play = play
-    bench.runner.run("code", {1: bench.outputs[1]}, 7, lambda outputs, running: None)
+    bench.runner.run("code", {1: bench.outputs[1]}, 7, lambda outputs, running, places: None)
     assert [(r.rank, r.code, r.cell) for r in bench.channel.requests] == [(1, "code", 7)]
     assert bench.outputs[1].stdout == "code on 1"
     assert bench.runner.state == "idle"
@@ -142,7 +151,7 @@ def test_turns_tell_who_still_runs(bench: Bench) -> None:
     bench.play = lambda channel, request: channel.finish(request) if request.rank == 0 else None
     seen: list[list[int]] = []
 
-    def on_turn(outputs: Any, running: Any) -> None:
+    def on_turn(outputs: Any, running: Any, places: Any) -> None:
         seen.append(list(running))
         if running == [1]:
             bench.channel.finish(bench.channel.requests[1])
@@ -162,7 +171,7 @@ def test_a_cell_that_ended_well_costs_no_check(bench: Bench) -> None:
 def test_while_a_cell_runs_another_is_refused(bench: Bench) -> None:
     refused: list[str] = []
 
-    def on_turn(outputs: Any, running: Any) -> None:
+    def on_turn(outputs: Any, running: Any, places: Any) -> None:
         refused.append(bench.runner.state)
         with pytest.raises(ClusterBusyError):
             bench.runner.check_usable()
@@ -189,7 +198,7 @@ def test_a_rank_that_is_lost_ends_the_cell_at_once(bench: Bench) -> None:
     bench.play = play
     with pytest.raises(RankLostError) as caught:
         bench.run()
-    assert caught.value.what == "rank 1 is gone: its process ended (killed by SIGKILL)"
+    assert caught.value.what == "rank 1 on this host is gone: its process ended (killed by SIGKILL)"
     assert "last words" in caught.value.got
     assert bench.runner.state.startswith("failed: rank 1 is gone")
     with pytest.raises(ClusterFailedError) as refused:
@@ -198,7 +207,7 @@ def test_a_rank_that_is_lost_ends_the_cell_at_once(bench: Bench) -> None:
 
 
 def test_a_rank_that_ends_after_its_cell_does_not_spoil_the_cell(bench: Bench) -> None:
-    def on_turn(outputs: Any, running: Any) -> None:
+    def on_turn(outputs: Any, running: Any, places: Any) -> None:
         bench.agent.exits[1] = Exit(0)
 
     bench.run(on_turn)
@@ -247,7 +256,7 @@ def test_after_an_error_the_ranks_are_checked_for_being_in_step(bench: Bench) ->
 def test_an_error_of_a_cell_on_some_ranks_is_checked_on_all(bench: Bench) -> None:
     bench.play = lambda channel, request: channel.fail(request)
     with pytest.raises(RankError):
-        bench.runner.run("code", {0: bench.outputs[0]}, None, lambda outputs, running: None)
+        bench.runner.run("code", {0: bench.outputs[0]}, None, lambda outputs, running, places: None)
     assert bench.operations() == [(0, "verify"), (1, "verify")]
 
 
@@ -265,28 +274,26 @@ def test_the_others_are_interrupted_after_a_moment_and_are_not_the_reason(bench:
 
 def test_a_rank_that_no_interrupt_reaches_fails_the_cluster_and_is_named_with_its_line(bench: Bench) -> None:
     bench.play = lambda channel, request: channel.fail(request) if request.rank == 0 else None
-    bench.channel.answers[1, "status"] = {"doing": "line 3: mx.eval(x)"}
+    bench.channel.answers[1, "report"] = report()
     with pytest.raises(RankError) as caught:
         bench.run()
     assert bench.channel.interrupted == [1]
     assert caught.value.what == "rank 0 raised ValueError: no"
-    assert caught.value.cure.startswith("%cluster restart: rank 1 did not stop")
-    assert "rank 1 at line 3: mx.eval(x)" in caught.value.cure
+    assert caught.value.cure == "%cluster recover (rank 1 at line 3: mx.eval(x))"
     assert bench.operations() == [], "a stuck rank is not asked for a collective"
-    assert bench.runner.state.startswith("failed: rank 1 did not stop")
+    assert bench.runner.state == "failed: rank 1 at line 3: mx.eval(x)"
     with pytest.raises(ClusterFailedError) as refused:
         bench.run()
-    assert "rank 1 did not stop" in refused.value.what
-    assert "%cluster restart" in refused.value.cure
+    assert "rank 1 at line 3" in refused.value.what
+    assert "%cluster recover" in refused.value.cure
 
 
 def test_a_stuck_rank_that_does_not_even_answer_is_still_named(bench: Bench) -> None:
     bench.play = lambda channel, request: channel.fail(request) if request.rank == 0 else None
     with pytest.raises(RankError) as caught:
         bench.run()
-    assert "rank 1 did not stop" in caught.value.cure
-    assert bench.channel.asked == [(1, "status")]
-    assert "()" not in caught.value.cure
+    assert caught.value.cure == "%cluster recover (rank 1 does not answer)"
+    assert bench.channel.asked == [(0, "report"), (1, "report")]
 
 
 @pytest.mark.parametrize("how", ["wrong", "raised", "silent"])
@@ -322,7 +329,7 @@ def test_errors_alike_are_told_once_and_different_ones_apart(bench: Bench) -> No
 
 
 def test_an_error_of_the_callback_leaves_the_lock_open(bench: Bench) -> None:
-    def on_turn(outputs: Any, running: Any) -> None:
+    def on_turn(outputs: Any, running: Any, places: Any) -> None:
         raise RuntimeError("the widget is gone")
 
     with pytest.raises(RuntimeError):
@@ -367,11 +374,13 @@ def test_ctrl_c_spares_the_ranks_that_have_ended(bench: Bench) -> None:
 def test_ctrl_c_on_a_stuck_rank_says_that_the_cluster_is_not_usable(bench: Bench) -> None:
     bench.play = hang
     bench.channel.happen(press_ctrl_c)
-    with pytest.raises(CellInterruptedError) as caught:
+    bench.channel.answers |= {(0, "report"): report(), (1, "report"): report()}
+    with pytest.raises(RankStuckError) as caught:
         bench.run()
-    assert "still usable" not in caught.value.what
-    assert "%cluster restart" in caught.value.cure
-    assert bench.runner.state.startswith("failed: rank 0, 1 did not stop")
+    assert "still usable" not in str(caught.value)
+    assert "%cluster recover" in caught.value.cure
+    assert [label for label, _ in caught.value.tracebacks] == ["rank 0 stood at", "rank 1 stood at"]
+    assert bench.runner.state == "failed: rank 0 at line 3: mx.eval(x); rank 1 at line 3: mx.eval(x)"
 
 
 def test_ctrl_c_that_leaves_ranks_out_of_step_says_so(bench: Bench) -> None:
@@ -528,6 +537,6 @@ def test_where_it_cannot_or_on_the_second_ctrl_c_the_ranks_are_interrupted(
 def test_a_rank_that_is_lost_ends_an_operation(bench: Bench) -> None:
     bench.operate = hang
     bench.channel.happen(lambda: bench.agent.exits.update({0: Exit(1)}))
-    with pytest.raises(RankLostError, match="rank 0 is gone"):
+    with pytest.raises(RankLostError, match="rank 0 on this host is gone"):
         bench.runner.operate(BOTH)
     assert bench.runner.state.startswith("failed: ")

@@ -1,0 +1,116 @@
+"""Ask the ranks where they stand while a request is under way, without waiting for an answer.
+
+The questions go to the ranks' subshells and the answers come back through the same `poll` as everything
+else, so a rank that cannot answer keeps nobody waiting. Short cells are not asked at all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kernelkit.channel.base import Channel, Message, answer_of, has_failed
+from kernelkit.places import Call, Place, Places, State
+
+FIRST_LOOK_S = 1.0
+INTERVAL_S = 0.5
+# A rank that has not answered by then is stopped, or holds Python's lock in native code.
+SILENT_S = 2.0
+# A thread that waits uses less processor time than this part of the time that passes.
+_WAITING_SHARE = 0.004
+
+
+class Observer:
+    """Knows where each rank of one request stands."""
+
+    def __init__(self, channel: Channel, world_size: int, takes_part: Sequence[int]) -> None:
+        self._channel = channel
+        self._ranks = {rank: _Watched(rank) for rank in takes_part}
+        self._absent = [rank for rank in range(world_size) if rank not in self._ranks]
+        self._next_s = time.monotonic() + FIRST_LOOK_S
+
+    def turn(self) -> None:
+        """Ask, when it is time to."""
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return
+        self._next_s = now_s + INTERVAL_S
+        for watched in self._ranks.values():
+            if not watched.asked:
+                watched.asked, watched.asked_s = self._channel.look(watched.rank), now_s
+
+    def take(self, message: Message) -> None:
+        """Look whether a message is one of the answers."""
+        watched = self._ranks.get(message.rank)
+        if watched is None or message.kind != "execute_reply" or message.parent != watched.asked:
+            return
+        watched.asked = ""
+        if not has_failed(message.content):
+            watched.move(answer_of(message.rank, message.content), time.monotonic())
+
+    def places(self, running: Sequence[int]) -> dict[int, Place]:
+        """Where every rank of the cluster stands; empty before the first look.
+
+        Args:
+            running: the ranks that have not ended.
+        """
+        if not any(watched.seen for watched in self._ranks.values()):
+            return {}
+        now_s = time.monotonic()
+        places = {rank: Place(rank, "absent") for rank in self._absent}
+        for rank, watched in self._ranks.items():
+            state: State = "running" if rank in running else "ended"
+            if watched.asked and now_s - watched.asked_s > SILENT_S:
+                state = "silent"
+            places[rank] = place_of(rank, state, watched.seen, watched.still_s)
+        return dict(sorted(places.items()))
+
+
+class _Watched:
+    """One rank: the question under way, the newest answer, and for how long the rank has stood still."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+        self.asked = ""
+        self.asked_s = 0.0
+        self.seen: dict[str, Any] = {}
+        self.seen_s = 0.0
+        self.still_s = 0.0
+
+    def move(self, answer: dict[str, Any], now_s: float) -> None:
+        if self.seen:
+            # At most two intervals at a time: a laptop that slept has not waited.
+            passed_s = min(now_s - self.seen_s, 2 * INTERVAL_S)
+            worked_s = answer["cpu_s"] - self.seen["cpu_s"]
+            stood = all(answer[name] == self.seen[name] for name in ("calls", "line", "in_mlx"))
+            waited = worked_s < _WAITING_SHARE * passed_s
+            self.still_s = self.still_s + passed_s if stood and waited else 0.0
+        self.seen, self.seen_s = answer, now_s
+
+
+def place_of(rank: int, state: State, answer: Mapping[str, Any], still_s: float = 0.0) -> Place:
+    """A `Place` of what a rank answered to `where`; an empty answer is one that has not come."""
+    if not answer:
+        return Place(rank, state)
+    return Place(
+        rank,
+        state,
+        line=answer["line"],
+        source=answer["source"],
+        doing=answer["doing"],
+        in_mlx=answer["in_mlx"],
+        still_s=still_s,
+        calls=answer["calls"],
+        recent=tuple(Call.from_dict(call) for call in answer["recent"]),
+        sent=dict(answer["sent"]),
+        received=dict(answer["received"]),
+    )
+
+
+def as_places(places: Places, answers: Mapping[int, Mapping[str, Any]]) -> dict[int, Place]:
+    """`places` with newer answers put in; how long a rank has stood still is kept."""
+    return {
+        rank: place_of(rank, place.state, answers[rank], place.still_s) if rank in answers else place
+        for rank, place in places.items()
+    }

@@ -1,0 +1,163 @@
+"""Carry the user's variables from ranks that are given up to the ones that follow them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import psutil
+
+from kernelkit.cluster.bringup import Members
+from kernelkit.cluster.running import Wait
+from kernelkit.errors import KernelkitError, RankLostError
+from kernelkit.units import format_bytes
+from kernelkit.values import Buffer
+from kernelkit.views.table import html_table, text_table
+
+_LIST_S = 2.0
+_FETCH_S = 2.0
+_SLOWEST_BYTES_PER_S = 2e8
+_COLUMNS = ("rank", "carried", "not carried")
+
+
+@dataclass
+class Kept:
+    """What one rank's successor gets.
+
+    Attributes:
+        variables: name to its encoded tree and buffers.
+        modules: name to module.
+        left: name to why it is not carried; the empty name stands for all.
+    """
+
+    variables: dict[str, tuple[str, list[Buffer]]] = field(default_factory=dict)
+    modules: dict[str, str] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What `recover` did.
+
+    Attributes:
+        what: one sentence.
+        carried: per rank, the names that are there again.
+        left: per rank, name to why it is not.
+        model: the model that was loaded again, or empty.
+    """
+
+    what: str
+    carried: dict[int, list[str]] = field(default_factory=dict)
+    left: dict[int, dict[str, str]] = field(default_factory=dict)
+    model: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        return [
+            (
+                str(rank),
+                ", ".join(self.carried[rank]) or "nothing",
+                _by_reason(self.left[rank]),
+            )
+            for rank in sorted(self.carried)
+        ]
+
+    def _captions(self) -> list[str]:
+        return [self.what, f"model {self.model} is loaded again" if self.model else ""]
+
+    def __repr__(self) -> str:
+        table = [text_table(_COLUMNS, self._rows())] if self.carried else []
+        return "\n".join(filter(None, [*self._captions(), *table]))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        if not self.carried:
+            return {"text/plain": repr(self)}
+        table = html_table(_COLUMNS, self._rows(), *filter(None, self._captions()))
+        return {"text/plain": repr(self), "text/html": table}
+
+
+def _by_reason(left: Mapping[str, str]) -> str:
+    """`f, g: defined in a cell, run it again; k: __main__.K`."""
+    names: dict[str, list[str]] = {}
+    for name, why in left.items():
+        names.setdefault(why, []).append(name)
+    return "; ".join(
+        f"{', '.join(filter(None, sharing))}: {why}".removeprefix(": ") for why, sharing in names.items()
+    )
+
+
+class _Operate(Protocol):
+    def __call__(
+        self, requests: Mapping[int, tuple[str, Mapping[str, Any]]], *, buffers: list[Buffer] = ...
+    ) -> dict[int, Any]: ...
+
+
+def salvage(members: Members) -> dict[int, Kept]:
+    """Take the variables from all ranks that still answer. Nothing else may run on them."""
+    exits = members.agent.exits
+    living = [rank for rank in members.facts if rank not in exits] if members.agent.alive else []
+    _compute(members, living)
+    lists = members.channel.ask(living, "rescuable", {}, _LIST_S)
+    room = psutil.virtual_memory().available // 2
+    kept = {}
+    for rank in members.facts:
+        if rank in lists:
+            kept[rank] = _take(members, rank, lists[rank], room)
+            room -= sum(len(b) for _, buffers in kept[rank].variables.values() for b in buffers)
+        else:
+            why = f"its process ended ({exits[rank]})" if rank in exits else "it does not answer"
+            kept[rank] = Kept(left={"": f"everything: {why}"})
+    return kept
+
+
+def _compute(members: Members, living: Sequence[int]) -> None:
+    """Lazy arrays are computed by the main threads that are free to; the others' are left."""
+    places = members.channel.ask(living, "where", {}, _LIST_S)
+    free = [rank for rank, place in places.items() if place["doing"] == "idle"]
+    wait = Wait(members, {rank: members.channel.call(rank, "compute", {}) for rank in free})
+    with contextlib.suppress(RankLostError):
+        wait.until_done(_LIST_S)
+
+
+def _take(members: Members, rank: int, listed: Mapping[str, Any], room: int) -> Kept:
+    kept = Kept(modules=dict(listed["modules"]), left=dict(listed["left"]))
+    for name, size in listed["sizes"].items():
+        if size > room:
+            kept.left[name] = f"{format_bytes(size)} are more than this machine has room for"
+            continue
+        try:
+            found = members.channel.fetch(
+                rank, "rescue", {"name": name}, _FETCH_S + size / _SLOWEST_BYTES_PER_S
+            )
+        except KernelkitError as error:
+            kept.left[name] = error.got or error.what
+            continue
+        if found is None:
+            kept.left[name] = "it took too long"
+        else:
+            kept.variables[name] = found
+            room -= size
+    return kept
+
+
+def put_back(kept: Mapping[int, Kept], operate: _Operate) -> tuple[dict[int, list[str]], dict[int, Any]]:
+    """Bind everything on the new ranks.
+
+    Returns:
+        Per rank the names that are there again, and those that are not with the reason.
+    """
+    carried: dict[int, list[str]] = {}
+    left: dict[int, Any] = {}
+    for rank, mine in kept.items():
+        for name, (tree, buffers) in mine.variables.items():
+            whole = json.dumps(["dict", [[name, json.loads(tree)]]])
+            operate({rank: ("push", {"tree": whole})}, buffers=buffers)
+        missing = operate({rank: ("import_modules", {"modules": mine.modules})})[rank] if mine.modules else []
+        carried[rank] = sorted({*mine.variables, *mine.modules} - set(missing))
+        left[rank] = {**mine.left, **dict.fromkeys(missing, "a module that is not there any more")}
+    return carried, left
