@@ -8,74 +8,21 @@ lock, usable from any thread, and one whose replies come through `poll` like eve
 from __future__ import annotations
 
 import json
-import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import zmq
 from jupyter_client.client import KernelClient
 
 from kernelkit.channel.base import Message, answer_of, has_failed
+from kernelkit.channel.connection import Connection, Keys, await_message
 from kernelkit.errors import ConnectError
 from kernelkit.values import Buffer
 
 _MAX_BATCH = 500
 _INTERRUPT_S = 1.0
-
-
-@dataclass(frozen=True)
-class Keys:
-    """What lets a client in: Jupyter's signing key and one CURVE pair. Never printed."""
-
-    key: str = field(repr=False)
-    curve_publickey: str = field(repr=False)
-    curve_secretkey: str = field(repr=False)
-
-    @classmethod
-    def new(cls) -> Keys:
-        """Keys that nobody has seen."""
-        public, secret = zmq.curve_keypair()
-        return cls(secrets.token_hex(16), public.decode(), secret.decode())
-
-    def to_dict(self) -> dict[str, str]:
-        return asdict(self)
-
-
-class _Connection:
-    """One rank's sockets and the sessions that sign for them."""
-
-    def __init__(self, context: zmq.Context[Any], keys: Keys, ports: Mapping[str, int]) -> None:
-        info: Any = {
-            "ip": "127.0.0.1",
-            "transport": "tcp",
-            "signature_scheme": "hmac-sha256",
-            **keys.to_dict(),
-            **{name: port for name, port in ports.items() if name.endswith("_port")},
-        }
-        clients = [KernelClient(context=context) for _ in range(3)]
-        for client in clients:
-            client.load_connection_info(info.copy())
-        self.main, self.side, self.watch = clients
-        self.iopub = self.main.connect_iopub()
-        self.shell = self.main.connect_shell()
-        self.control = self.main.connect_control()
-        self.side_shell = self.side.connect_shell()
-        self.watch_shell = self.watch.connect_shell()
-        self.subshell_id = ""
-
-    def to_subshell(self, client: KernelClient, socket: Any, kind: str, content: dict[str, Any]) -> str:
-        """Send a request to the rank's subshell; returns its id."""
-        message = client.session.msg(kind, content)
-        message["header"]["subshell_id"] = self.subshell_id
-        client.session.send(socket, message)
-        return str(message["header"]["msg_id"])
-
-    def close(self) -> None:
-        for socket in (self.iopub, self.shell, self.control, self.side_shell, self.watch_shell):
-            socket.close(linger=0)
 
 
 class JupyterChannel:
@@ -93,7 +40,7 @@ class JupyterChannel:
         self._context: zmq.Context[Any] = zmq.Context()
         self._side_lock = threading.Lock()
         self._control_lock = threading.Lock()
-        self._connections = {rank: _Connection(self._context, keys, p) for rank, p in ports.items()}
+        self._connections = {rank: Connection(self._context, keys, p) for rank, p in ports.items()}
         self._poller = zmq.Poller()
         self._sources: dict[Any, tuple[int, KernelClient]] = {}
         for rank, connection in self._connections.items():
@@ -112,8 +59,8 @@ class JupyterChannel:
             connection.main.session.send(connection.control, "create_subshell_request", {})
         for rank, connection in self._connections.items():
             # A subscription takes effect some time after `connect`; the kernel says when.
-            welcome = _await(connection.iopub, connection.main, "iopub_welcome", deadline_s)
-            reply = _await(connection.control, connection.main, "create_subshell_reply", deadline_s)
+            welcome = await_message(connection.iopub, connection.main, "iopub_welcome", deadline_s)
+            reply = await_message(connection.control, connection.main, "create_subshell_reply", deadline_s)
             if welcome is None or reply is None:
                 self.close()
                 raise ConnectError(f"rank {rank} started but does not answer", cure="%cluster connect again")
@@ -177,12 +124,12 @@ class JupyterChannel:
             parent = connection.to_subshell(
                 connection.side, connection.side_shell, "execute_request", content
             )
-            reply = _await(connection.side_shell, connection.side, "execute_reply", deadline_s, parent)
+            reply = await_message(connection.side_shell, connection.side, "execute_reply", deadline_s, parent)
             if reply is None:
                 return None
             answer = answer_of(rank, reply["content"])
             # Buffers come beside an event on IOPub, and the status after it closes the request.
-            event = _await(connection.iopub, connection.main, "display_data", deadline_s, parent)
+            event = await_message(connection.iopub, connection.main, "display_data", deadline_s, parent)
         return None if event is None else (answer, event.get("buffers", []))
 
     def complete(self, rank: int, code: str, position: int, timeout_s: float) -> dict[str, Any] | None:
@@ -203,7 +150,7 @@ class JupyterChannel:
             for rank, parent in sent.items():
                 connection = self._connections[rank]
                 wanted = kind.replace("request", "reply")
-                raw = _await(connection.side_shell, connection.side, wanted, deadline_s, parent)
+                raw = await_message(connection.side_shell, connection.side, wanted, deadline_s, parent)
                 if raw is not None:
                     replies[rank] = raw["content"]
         return replies
@@ -219,7 +166,7 @@ class JupyterChannel:
             for rank, request in sent.items():
                 connection = self._connections[rank]
                 # Without the reply the signal might still be on its way when the next request runs.
-                _await(connection.control, connection.main, "interrupt_reply", deadline_s, request)
+                await_message(connection.control, connection.main, "interrupt_reply", deadline_s, request)
 
     def close(self) -> None:
         # Another thread may be asking something: it holds one of these for at most as long as it waits.
@@ -241,24 +188,6 @@ def _operation_request(operation: str, arguments: Mapping[str, Any]) -> dict[str
         "allow_stdin": False,
         "stop_on_error": False,
     }
-
-
-def _await(
-    socket: Any, client: KernelClient, kind: str, deadline_s: float, parent: str | None = None
-) -> dict[str, Any] | None:
-    """The next message of that kind (and for that request), dropping others; None after the deadline."""
-    while (left_s := deadline_s - time.monotonic()) > 0:
-        # Short turns, so that Ctrl-C in the notebook is seen.
-        if not socket.poll(min(left_s, 0.1) * 1000):
-            continue
-        _, raw = client.session.recv(socket, mode=zmq.NOBLOCK)
-        if raw is None:
-            continue
-        matches = parent is None or raw["parent_header"].get("msg_id") == parent
-        if raw["msg_type"] == kind and matches:
-            found: dict[str, Any] = raw
-            return found
-    return None
 
 
 def _message(rank: int, raw: dict[str, Any]) -> Message:

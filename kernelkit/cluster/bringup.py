@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from kernelkit.channel.jupyter import JupyterChannel, Keys
+from kernelkit.channel.connection import Keys
+from kernelkit.channel.jupyter import JupyterChannel
 from kernelkit.cluster.running import call_all, raise_if_lost
 from kernelkit.errors import ConnectError, GroupError, RankLostError
 from kernelkit.launch.command import ring_joins, start_request

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import keyword
-import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,12 +10,12 @@ from typing import Any
 from kernelkit import values
 from kernelkit.channel.base import Message
 from kernelkit.cluster.bringup import Members, Report, bring_up
+from kernelkit.cluster.checks import check_code, check_names, check_ranks, check_seconds, check_world_size
 from kernelkit.cluster.follow import ASK_TIMEOUT_S
-from kernelkit.cluster.observe import place_of
 from kernelkit.cluster.recovery import Kept, Recovery, put_back, salvage
 from kernelkit.cluster.result import Result
 from kernelkit.cluster.runner import STUCK_S, OnEvent, OnTurn, Runner
-from kernelkit.cluster.status import ClusterStatus, RankStatus
+from kernelkit.cluster.status import ClusterStatus, look
 from kernelkit.errors import ArgumentError, CellError
 from kernelkit.model import ShardedModel, Strategy
 from kernelkit.outputs import RankOutput
@@ -36,13 +34,7 @@ def connect(world_size: int = 2, *, report: Report = lambda _: None) -> Cluster:
         ArgumentError: no possible number of ranks.
         ConnectError: they did not start or did not form a group.
     """
-    most = max(8, 4 * (os.cpu_count() or 1))
-    if isinstance(world_size, bool) or not isinstance(world_size, int) or not 1 <= world_size <= most:
-        raise ArgumentError(
-            "this is no possible number of local ranks",
-            expected=f"1 to {most} on this machine ({os.cpu_count()} cores)",
-            got=repr(world_size),
-        )
+    check_world_size(world_size)
     return Cluster(world_size, bring_up(world_size, report))
 
 
@@ -82,7 +74,7 @@ class Cluster:
 
     @stuck_s.setter
     def stuck_s(self, seconds: float) -> None:
-        _check_seconds("stuck_s", seconds)
+        check_seconds("stuck_s", seconds)
         self._runner.stuck_s = seconds
 
     def __enter__(self) -> Cluster:
@@ -129,8 +121,8 @@ class Cluster:
             ClusterBusyError, ClusterFailedError, NoClusterError: it cannot run now.
         """
         check_code(code)
-        _check_seconds("timeout_s", timeout_s)
-        chosen = list(range(self.world_size)) if ranks is None else self._checked(ranks)
+        check_seconds("timeout_s", timeout_s)
+        chosen = list(range(self.world_size)) if ranks is None else check_ranks(ranks, self.world_size)
         # Always a number, and the same on all ranks: else equal tracebacks would differ in it.
         self._cells += 1
         outputs = {rank: RankOutput(rank) for rank in chosen}
@@ -166,11 +158,9 @@ class Cluster:
             TransferError: a value that is not JSON-like, bytes, or a NumPy or MLX array.
         """
         bound = {**(variables or {}), **named}
-        for name in bound:
-            if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
-                raise ArgumentError("a variable needs a Python name", got=repr(name))
+        check_names(bound)
         tree, buffers = values.encode(bound, "push")
-        chosen = range(self.world_size) if ranks is None else self._checked(ranks)
+        chosen = range(self.world_size) if ranks is None else check_ranks(ranks, self.world_size)
         self._runner.operate({rank: ("push", {"tree": json.dumps(tree)}) for rank in chosen}, buffers=buffers)
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -233,19 +223,7 @@ class Cluster:
 
     def status(self) -> ClusterStatus:
         """What every rank is and does; answers also while a cell runs or hangs."""
-        members = self._runner.members
-        exits = members.agent.exits
-        living = [rank for rank in members.facts if rank not in exits]
-        live = members.channel.ask(living, "status", {}, ASK_TIMEOUT_S) if members.agent.alive else {}
-        ranks = []
-        for rank, facts in members.facts.items():
-            now = live.get(rank, {})
-            stands = place_of(rank, "running" if now else "silent", now).stands
-            doing = f"gone ({exits[rank]})" if rank in exits else stands
-            fixed = {name: facts[name] for name in ("rank", "host", "pid", "device", "blas", "mlx")}
-            memory = {name: now.get(name) for name in ("memory_bytes", "mlx_bytes")}
-            ranks.append(RankStatus(**fixed, **memory, doing=doing))
-        return ClusterStatus(self.state, self.backend, tuple(ranks))
+        return look(self._runner.members, self.state, self.backend)
 
     def complete(self, code: str, position: int, rank: int = 0) -> dict[str, Any] | None:
         """Jupyter's completion of `code` at `position` in a rank's namespace; None if none came in time."""
@@ -301,33 +279,3 @@ class Cluster:
         self._forget_model()
         self._runner.leave()
         self._closing()
-
-    def _checked(self, ranks: Sequence[int]) -> list[int]:
-        known = range(self.world_size)
-        if not isinstance(ranks, Sequence) or not ranks or any(rank not in known for rank in ranks):
-            raise ArgumentError(
-                "the cluster has no such ranks",
-                expected=f"a list of 0 to {self.world_size - 1}",
-                got=repr(ranks),
-            )
-        return sorted(set(ranks))
-
-
-def _check_seconds(name: str, seconds: float | None) -> None:
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if seconds is not None and not (is_number and seconds > 0):
-        raise ArgumentError(f"{name} must be a time", expected="seconds, more than 0", got=repr(seconds))
-
-
-def check_code(code: str) -> None:
-    """Refuse what no kernel can run, before a rank waits for it.
-
-    Raises:
-        ArgumentError: it is not text, or text that has no UTF-8 form.
-    """
-    if not isinstance(code, str):
-        raise ArgumentError("code must be a string", got=type(code).__name__)
-    try:
-        code.encode()
-    except UnicodeEncodeError as error:
-        raise ArgumentError("the code has characters that cannot be sent", got=error.reason) from error

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from kernelkit.channel.base import Message, answer_of
+from kernelkit.cluster import step
 from kernelkit.cluster.bringup import Members
 from kernelkit.cluster.errors import cell_error, describe_row, failure_of, mismatch_error, stuck_error
 from kernelkit.cluster.follow import (
-    ASK_TIMEOUT_S,
     INTERRUPT_GRACE_S,
     Ending,
     Follower,
     Limits,
     OnMessage,
-    ledgers_of,
 )
 from kernelkit.cluster.running import Wait, raise_if_lost
 from kernelkit.errors import (
     CellInterruptedError,
     ClusterBusyError,
     ClusterFailedError,
-    KernelkitError,
     NoClusterError,
     RankLostError,
 )
 from kernelkit.interrupts import Interrupts
 from kernelkit.outputs import RankOutput
-from kernelkit.places import Place, first_difference
+from kernelkit.places import Place
 from kernelkit.values import EVENT_MIME, Buffer
 
 STUCK_S = 600.0
@@ -93,7 +90,7 @@ class Runner:
         if self.state != "idle" or not self._busy.acquire(blocking=False):
             return False
         try:
-            self._recheck(None)
+            self._recheck()
         except RankLostError as error:
             self.failure = error.what
         finally:
@@ -247,25 +244,10 @@ class Runner:
         if ending.blocked:
             self.failure = failure_of(ending)
         elif ending.reason != "done" or wait.failed:
-            self._recheck(wait)
+            self._recheck()
 
-    def _recheck(self, wait: Wait | None) -> None:
-        """Are the ranks still in step? A collective that only some entered shows here."""
-        if self.failure or (wait is not None and wait.running):
-            return
-        members = self.members
-        arguments = {"nonce": secrets.randbelow(2**30)}
-        check = Wait(
-            members, {rank: members.channel.call(rank, "verify", arguments) for rank in members.facts}
-        )
-        if not check.until_done(INTERRUPT_GRACE_S) or check.failed:
-            self.failure = "the ranks are out of step: some entered a collective that others did not"
-            return
-        try:
-            for rank, reply in check.replies.items():
-                answer_of(rank, reply)
-        except KernelkitError as error:
-            self.failure = error.what
+    def _recheck(self) -> None:
+        self.failure = self.failure or step.out_of_step(self.members)
 
     def _compare(self, wait: Wait) -> str:
         """After a cell that ended well on all ranks: did they call the same collectives?
@@ -276,13 +258,10 @@ class Runner:
         Raises:
             CollectiveMismatchError: they did not, and it is not.
         """
-        ledgers = wait.ledgers
-        members = self.members
-        if len(ledgers) < len(members.facts) or len({tuple(sorted(x.items())) for x in ledgers.values()}) < 2:
+        row = step.difference(self.members, wait)
+        if row is None:
             return ""
-        reports = members.channel.ask(list(ledgers), "report", {}, ASK_TIMEOUT_S)
-        row = first_difference(ledgers_of(reports, len(members.facts), list(ledgers)))
-        self._recheck(wait)
+        self._recheck()
         if self.failure:
             raise mismatch_error("the ranks called different collectives, and are out of step now", row)
         return (

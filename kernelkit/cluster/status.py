@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kernelkit.cluster.bringup import Members
+from kernelkit.cluster.follow import ASK_TIMEOUT_S
+from kernelkit.cluster.observe import place_of
 from kernelkit.units import format_bytes
 from kernelkit.views.table import html_table, text_table
 
@@ -70,3 +73,19 @@ class ClusterStatus:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         table = html_table(_COLUMNS, [rank.cells() for rank in self.ranks], self._title())
         return {"text/plain": repr(self), "text/html": table}
+
+
+def look(members: Members, state: str, backend: str) -> ClusterStatus:
+    """Ask every rank beside what it is doing; one that is gone or cannot answer says so in its row."""
+    exits = members.agent.exits
+    living = [rank for rank in members.facts if rank not in exits]
+    live = members.channel.ask(living, "status", {}, ASK_TIMEOUT_S) if members.agent.alive else {}
+    ranks = []
+    for rank, facts in members.facts.items():
+        now = live.get(rank, {})
+        stands = place_of(rank, "running" if now else "silent", now).stands
+        doing = f"gone ({exits[rank]})" if rank in exits else stands
+        fixed = {name: facts[name] for name in ("rank", "host", "pid", "device", "blas", "mlx")}
+        memory = {name: now.get(name) for name in ("memory_bytes", "mlx_bytes")}
+        ranks.append(RankStatus(**fixed, **memory, doing=doing))
+    return ClusterStatus(state, backend, tuple(ranks))

@@ -19,7 +19,7 @@ from kernelkit.errors import (
     NoModelError,
 )
 from kernelkit.interrupts import Interrupts
-from kernelkit.magics import lines
+from kernelkit.magics import lines, show
 from kernelkit.magics.grammar import parse
 
 if TYPE_CHECKING:
@@ -52,18 +52,19 @@ class KernelkitMagics(Magics):
         if name == "recover":
             return self._recover(cluster)
         if name == "restart":
-            with _slot() as slot:
+            with show.new_slot() as slot:
                 try:
                     cluster.restart(report=lambda text: slot.show(text, text))
                 except KeyboardInterrupt:
                     what = "%cluster restart was interrupted; the cluster is stopped"
                     raise CellInterruptedError(what, cure="%cluster restart") from None
-            _say(f"new {_ranks(cluster.world_size)}, backend {cluster.backend}; their namespaces are empty")
+            new = f"new {show.ranks_text(cluster.world_size)}, backend {cluster.backend}"
+            show.say(f"{new}; their namespaces are empty")
         elif name == "interrupt":
             cluster.interrupt()
         else:
             self.close()
-            _say("stopped")
+            show.say("stopped")
         return None
 
     @no_var_expand
@@ -79,16 +80,16 @@ class KernelkitMagics(Magics):
         cluster = self._need()
         ranks = _chosen(cluster, flags)
         timeout_s = flags.get("timeout")
-        ends = _ends(timeout_s, cluster.stuck_s)
+        ends = show.ends(timeout_s, cluster.stuck_s)
         before = cluster.last
         started_s = time.monotonic()
         try:
-            with _slot() as slot:
+            with show.new_slot() as slot:
 
                 def draw(outputs: Mapping[int, RankOutput], running: Sequence[int], places: Places) -> None:
                     if slot.due():
                         elapsed_s = time.monotonic() - started_s
-                        _show_running(slot, outputs, running, elapsed_s, places, ends)
+                        show.running(slot, outputs, running, elapsed_s, places, ends)
 
                 cluster.run(
                     code,
@@ -113,7 +114,7 @@ class KernelkitMagics(Magics):
         self._need_model().unload()
         self._need().model = None
         self.shell.user_ns.pop("model", None)
-        _say("unloaded")
+        show.say("unloaded")
         return None
 
     @cell_magic
@@ -165,7 +166,7 @@ class KernelkitMagics(Magics):
         known = self.find()
         if known is not None and known.state != "stopped":
             raise ClusterRunningError(
-                f"a cluster of {_ranks(known.world_size)} is connected already ({known.state})",
+                f"a cluster of {show.ranks_text(known.world_size)} is connected already ({known.state})",
                 cure="use it, or %cluster stop first; %cluster restart gives the same number of new ranks",
             )
         if argument and not re.fullmatch(r"-?\d+", argument, re.ASCII):
@@ -175,23 +176,23 @@ class KernelkitMagics(Magics):
         with Interrupts():  # a library that is broken off while it loads stays broken
             from kernelkit.cluster import connect
 
-        with _slot() as slot:
+        with show.new_slot() as slot:
             try:
                 cluster = connect(int(argument or 2), report=lambda text: slot.show(text, text))
             except KeyboardInterrupt:
                 raise CellInterruptedError("%cluster connect was interrupted; nothing was started") from None
         self._held = cluster
         self.shell.push({"cluster": cluster})
-        _say(f"{_ranks(cluster.world_size)} on this machine, backend {cluster.backend}")
+        show.say(f"{show.ranks_text(cluster.world_size)} on this machine, backend {cluster.backend}")
         cores = os.cpu_count() or 1
         if cluster.world_size > cores:
-            _warn(
+            show.warn(
                 f"{cluster.world_size} ranks share {cores} cores: ranks of a ring spin while they wait, so "
                 "collectives get some 100 times slower. Good for trying things out, not for timing them."
             )
 
     def _recover(self, cluster: Cluster) -> Recovery:
-        with _slot() as slot:
+        with show.new_slot() as slot:
             try:
                 recovery = cluster.recover(report=lambda text: slot.show(text, text))
             except KeyboardInterrupt:
@@ -207,7 +208,7 @@ class KernelkitMagics(Magics):
 
         cluster = self._need()
         fractions: dict[int, tuple[str, float]] = {}
-        with _slot() as slot:
+        with show.new_slot() as slot:
 
             def draw(rank: int, event: dict[str, Any]) -> None:
                 fractions[rank] = (event["phase"], event["fraction"])
@@ -225,7 +226,7 @@ class KernelkitMagics(Magics):
         settings = {name.replace("-", "_"): value for name, value in flags.items()}
         pieces: list[str] = []
         try:
-            with _slot() as slot:
+            with show.new_slot() as slot:
 
                 def draw(piece: str) -> None:
                     pieces.append(piece)
@@ -236,7 +237,7 @@ class KernelkitMagics(Magics):
                 return model.generate(prompt, on_text=draw, **settings)
         finally:
             # Once and whole: pieces would stay pieces in notebooks that are executed without a front end.
-            _publish(Stream("stdout", "".join([*pieces, "\n"]) if pieces else ""))
+            show.publish(Stream("stdout", "".join([*pieces, "\n"]) if pieces else ""))
 
 
 KernelkitMagics.cluster.__doc__ = lines.CLUSTER.help
@@ -261,54 +262,3 @@ def _chosen(cluster: Cluster, flags: Mapping[str, Any]) -> list[int] | None:
     from kernelkit.hosts.ranklist import parse_ranks
 
     return parse_ranks(flags["ranks"], cluster.world_size) if "ranks" in flags else None
-
-
-def _ends(timeout_s: float | None, stuck_s: float) -> str:
-    """What the live view says about its own end."""
-    from kernelkit.units import format_seconds
-
-    if timeout_s is not None:
-        return f"--timeout {format_seconds(timeout_s)}"
-    return f"ends by itself once a rank has not moved for {format_seconds(stuck_s)} (cluster.stuck_s)"
-
-
-def _show_running(
-    slot: Any,
-    outputs: Mapping[int, RankOutput],
-    running: Sequence[int],
-    elapsed_s: float,
-    places: Places,
-    ends: str,
-) -> None:
-    from kernelkit.views.live import running_html, running_text
-
-    html = running_html(outputs, running, elapsed_s, places, ends)
-    slot.show(html, running_text(outputs, running, elapsed_s, places))
-
-
-def _slot() -> Any:
-    from kernelkit.views.slot import Slot
-
-    return Slot()
-
-
-def _publish(piece: Any) -> None:
-    from kernelkit.views.publish import publish
-
-    publish(piece)
-
-
-def _say(text: str) -> None:
-    from kernelkit.outputs import Display
-
-    _publish(Display({"text/plain": text}))
-
-
-def _warn(text: str) -> None:
-    from kernelkit.outputs import Stream
-
-    _publish(Stream("stderr", text + "\n"))
-
-
-def _ranks(count: int) -> str:
-    return f"{count} rank{'s' if count != 1 else ''}"

@@ -18,7 +18,8 @@ from jupyter_core.paths import jupyter_runtime_dir
 from zmq.utils.monitor import recv_monitor_message
 
 from kernelkit.channel.base import Message, answer_of
-from kernelkit.channel.jupyter import JupyterChannel, Keys
+from kernelkit.channel.connection import Keys
+from kernelkit.channel.jupyter import JupyterChannel
 from kernelkit.errors import ConnectError
 from kernelkit.launch.command import start_request
 from kernelkit.launch.local import LocalAgent

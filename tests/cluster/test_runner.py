@@ -200,7 +200,7 @@ def test_a_rank_that_is_lost_ends_the_cell_at_once(bench: Bench) -> None:
         bench.run()
     assert caught.value.what == "rank 1 on this host is gone: its process ended (killed by SIGKILL)"
     assert "last words" in caught.value.got
-    assert bench.runner.state.startswith("failed: rank 1 is gone")
+    assert bench.runner.state.startswith("failed: rank 1 on this host is gone")
     with pytest.raises(ClusterFailedError) as refused:
         bench.run()
     assert "%cluster restart" in refused.value.cure

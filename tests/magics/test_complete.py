@@ -18,8 +18,8 @@ def _texts(completer: Completer, text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("typed", "wanted"),
     [
-        ("%cluster ", ["connect", "status", "restart", "interrupt", "stop"]),
-        ("%cluster re", ["restart"]),
+        ("%cluster ", ["connect", "status", "recover", "restart", "interrupt", "stop"]),
+        ("%cluster re", ["recover", "restart"]),
         ("%model load sm", ["smollm2"]),
         ("%model load x --strategy p", ["pipeline"]),
         ("%model generate x --max", ["--max-tokens"]),

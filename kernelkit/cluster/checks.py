@@ -1,0 +1,74 @@
+"""Refuse bad arguments before a rank sees them: each in one sentence with expected, got and cure."""
+
+from __future__ import annotations
+
+import keyword
+import os
+from collections.abc import Iterable, Sequence
+
+from kernelkit.errors import ArgumentError
+
+
+def check_world_size(world_size: int) -> None:
+    """A possible number of local ranks.
+
+    Raises:
+        ArgumentError: it is not a whole number, or none that this machine could hold.
+    """
+    most = max(8, 4 * (os.cpu_count() or 1))
+    if isinstance(world_size, bool) or not isinstance(world_size, int) or not 1 <= world_size <= most:
+        raise ArgumentError(
+            "this is no possible number of local ranks",
+            expected=f"1 to {most} on this machine ({os.cpu_count()} cores)",
+            got=repr(world_size),
+        )
+
+
+def check_ranks(ranks: Sequence[int], world_size: int) -> list[int]:
+    """The ranks in order, each once.
+
+    Raises:
+        ArgumentError: there are none, or some that the cluster does not have.
+    """
+    known = range(world_size)
+    if not isinstance(ranks, Sequence) or not ranks or any(rank not in known for rank in ranks):
+        raise ArgumentError(
+            "the cluster has no such ranks", expected=f"a list of 0 to {world_size - 1}", got=repr(ranks)
+        )
+    return sorted(set(ranks))
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Names that Python code could assign to.
+
+    Raises:
+        ArgumentError: one is none.
+    """
+    for name in names:
+        if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+            raise ArgumentError("a variable needs a Python name", got=repr(name))
+
+
+def check_seconds(name: str, seconds: float | None) -> None:
+    """A time that can pass; None stands for no limit.
+
+    Raises:
+        ArgumentError: it is no positive number.
+    """
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_number and seconds > 0):
+        raise ArgumentError(f"{name} must be a time", expected="seconds, more than 0", got=repr(seconds))
+
+
+def check_code(code: str) -> None:
+    """Refuse what no kernel can run, before a rank waits for it.
+
+    Raises:
+        ArgumentError: it is not text, or text that has no UTF-8 form.
+    """
+    if not isinstance(code, str):
+        raise ArgumentError("code must be a string", got=type(code).__name__)
+    try:
+        code.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError("the code has characters that cannot be sent", got=error.reason) from error
