@@ -169,7 +169,7 @@ class KernelkitMagics(Magics):
                 f"a cluster of {show.ranks_text(known.world_size)} is connected already ({known.state})",
                 cure="use it, or %cluster stop first; %cluster restart gives the same number of new ranks",
             )
-        if argument and not re.fullmatch(r"-?\d+", argument, re.ASCII):
+        if argument and not re.fullmatch(r"-?\d{1,9}", argument, re.ASCII):
             raise ArgumentError(
                 "this is no number of ranks", expected="%cluster connect [N]", got=repr(argument)
             )
@@ -248,14 +248,23 @@ KernelkitMagics.generate.__doc__ = lines.GENERATE.help
 
 def _split_line(line: str) -> tuple[Mapping[str, Any], str]:
     """Flags in front, then the code as it is: an expression's own quotes are not the shell's."""
-    words = line.split(maxsplit=1)
-    if not words or not re.match(r"--[a-z]{3}", words[0]):  # `--x` is a double minus, and Python's
-        return parse(lines.SHARDED_LINE, "x" if words else "").flags, line
-    flag, rest = words[0], words[1] if len(words) > 1 else ""
-    if "=" not in flag:
-        value, _, rest = rest.partition(" ")
-        flag = f"{flag} {value}"
-    return parse(lines.SHARDED_LINE, f"{flag} {'x' if rest.strip() else ''}").flags, rest
+    known = {f"--{flag.name}": flag for flag in lines.SHARDED_LINE.commands[0].flags}
+    words: list[str] = []
+    code = line
+    # In front a misspelt flag is refused; after a flag, or as `--x`, it is a double minus, and Python's.
+    while (name := re.match(r"\s*(--[a-z]{3}[a-z-]*)", code)) and (name[1] in known or not words):
+        word, code = _first_word(code)
+        words.append(word)
+        if word in known and known[word].convert is not None:
+            word, code = _first_word(code)
+            words.append(word)
+    words += ["x"] if code.strip() else []
+    return parse(lines.SHARDED_LINE, " ".join(words)).flags, code
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    word, *rest = text.split(maxsplit=1) or [""]
+    return word, "".join(rest)
 
 
 def _chosen(cluster: Cluster, flags: Mapping[str, Any]) -> list[int] | None:

@@ -130,10 +130,14 @@ def _parse_rest(magic: Magic, command: Command, words: Sequence[str]) -> Parsed:
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        name, _, inline = word.partition("=")
+        name, equals, inline = word.partition("=")
         flag = known.get(name)
         if flag is not None:
-            if inline:
+            if equals and flag.convert is None:
+                raise ArgumentError(
+                    f"{name} takes no value", expected=command.usage(magic.name), got=repr(inline)
+                )
+            if equals:
                 rest.insert(0, inline)
             values[flag.name] = _flag_value(magic, command, flag, rest)
         elif word.startswith("--"):
@@ -174,8 +178,9 @@ def _free_text(magic: Magic, command: Command, free: Sequence[str]) -> str:
             expected=usage,
             got=repr(" ".join(free)),
         )
-    if not free and command.required:
-        raise ArgumentError(f"{magic.name} {command.name} needs {command.argument}", expected=usage)
+    if not any(free) and command.required:
+        name = f"{magic.name} {command.name}".rstrip()
+        raise ArgumentError(f"{name} needs {command.argument}", expected=usage)
     return " ".join(free)
 
 

@@ -151,7 +151,7 @@ class RankOutput:
             self.error = {name: reply.get(name, default) for name, default in named.items()}
         for part in reply.get("payload", []):
             if part.get("source") == "page":
-                self._add_display(Display({"text/plain": part["data"]["text/plain"]}))
+                self._add_display(Display({"text/plain": part["data"].get("text/plain", "")}))
 
     def _add_text(self, name: str, text: str) -> None:
         last = self.items[-1] if self.items else None
@@ -189,7 +189,7 @@ class RankOutput:
 
     def _update(self, new: Display) -> None:
         for item in self.items:
-            if isinstance(item, Display) and item.display_id == new.display_id:
+            if isinstance(item, Display) and item.display_id == new.display_id is not None:
                 item.data, item.metadata = new.data, new.metadata
 
 

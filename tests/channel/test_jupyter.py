@@ -103,15 +103,15 @@ def test_operations_answer_with_buffers_both_ways(ranks: Ranks) -> None:
 
 def test_a_side_question_is_answered_while_the_main_thread_is_busy(ranks: Ranks) -> None:
     request = ranks.channel.submit(0, "import time\ntime.sleep(600)")
-    busy = "line 2: time.sleep(600)"
-    assert eventually(lambda: ranks.channel.ask([0], "status", {}, 5)[0]["doing"] == busy, ANSWER_S)
-    ranks.channel.interrupt(0)
+    busy = "time.sleep(600)"
+    assert eventually(lambda: ranks.channel.ask([0], "status", {}, 5)[0]["source"] == busy, ANSWER_S)
+    ranks.channel.interrupt([0])
     (error,) = [m.content for m in ranks.wait(request) if m.kind == "error"]
     assert error["ename"] == "KeyboardInterrupt"
 
 
 def test_an_idle_rank_survives_an_interrupt(ranks: Ranks) -> None:
-    ranks.channel.interrupt(0)
+    ranks.channel.interrupt([0])
     # It is not waited for, so it may still hit what is sent right after it.
     assert eventually(lambda: ranks.value(0, "6 * 7") == "42", ANSWER_S)
 
@@ -119,12 +119,12 @@ def test_an_idle_rank_survives_an_interrupt(ranks: Ranks) -> None:
 def test_names_are_completed_also_while_the_rank_is_busy(ranks: Ranks) -> None:
     ranks.run(1, "a_long_name = 1")
     request = ranks.channel.submit(1, "import time\ntime.sleep(600)")
-    busy = "line 2: time.sleep(600)"
-    assert eventually(lambda: ranks.channel.ask([1], "status", {}, 5)[1]["doing"] == busy, ANSWER_S)
+    busy = "time.sleep(600)"
+    assert eventually(lambda: ranks.channel.ask([1], "status", {}, 5)[1]["source"] == busy, ANSWER_S)
     reply = ranks.channel.complete(1, "a_long", 6, ANSWER_S)
     assert reply is not None
     assert reply["matches"] == ["a_long_name"]
-    ranks.channel.interrupt(1)
+    ranks.channel.interrupt([1])
     ranks.wait(request)
 
 

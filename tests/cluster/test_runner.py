@@ -203,7 +203,7 @@ def test_a_rank_that_is_lost_ends_the_cell_at_once(bench: Bench) -> None:
     assert bench.runner.state.startswith("failed: rank 1 on this host is gone")
     with pytest.raises(ClusterFailedError) as refused:
         bench.run()
-    assert "%cluster restart" in refused.value.cure
+    assert "%cluster recover" in refused.value.cure
 
 
 def test_a_rank_that_ends_after_its_cell_does_not_spoil_the_cell(bench: Bench) -> None:

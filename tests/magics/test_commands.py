@@ -107,9 +107,37 @@ def test_a_cell_that_kills_its_rank(notebook: Notebook) -> None:
     assert "exit status 3" in str(error)
     again = notebook.run("%sharded 1").error
     assert isinstance(again, errors.ClusterError | errors.RankLostError)
-    assert "restart" in str(again)
-    assert notebook.run("%cluster restart").error is None
+    assert "%cluster recover" in str(again)
+    recovered = notebook.run("%cluster recover")
+    assert recovered.error is None
+    assert "everything: its process ended (exit status 3)" in repr(recovered.value)
     assert repr(notebook.run("%sharded rank").value) == "[0] 0\n[1] 1"
+
+
+def test_recover_of_a_sound_cluster_leaves_it_alone(notebook: Notebook) -> None:
+    notebook.run("%sharded kept = object()")
+    assert "nothing to recover" in repr(notebook.run("%cluster recover").value)
+    assert notebook.run("%sharded kept").error is None
+
+
+def test_check_names_the_lines_that_differ(notebook: Notebook) -> None:
+    branches = "if rank == 0:\n    mx.distributed.all_sum(x)\nelse:\n    mx.distributed.all_max(x)"
+    cell = f"%%sharded --check\nx = mx.ones(4)\n{branches}"
+    error = notebook.run(cell).error
+    assert isinstance(error, errors.CollectiveMismatchError)
+    # numbered as in the notebook, where %%sharded is line 1
+    assert "rank 0: all_sum of float32[4] at line 4 (`mx.distributed.all_sum(x)`)" in str(error)
+    assert "rank 1: all_max of float32[4] at line 6 (`mx.distributed.all_max(x)`)" in str(error)
+    assert notebook.run("%sharded mx.distributed.all_sum(mx.ones(1))").error is None
+
+
+def test_timeout_ends_the_cell(notebook: Notebook) -> None:
+    error = notebook.run("%%sharded --timeout 0.5\nimport time\ntime.sleep(600)").error
+    assert isinstance(error, errors.RankStuckError)
+    assert error.what == "the cell did not end within 500 ms"
+    assert "rank 1: line 3: time.sleep(600); 0 collectives" in str(error)
+    assert "still usable" in str(error)
+    assert notebook.run("%sharded rank").error is None
 
 
 def test_restart_empties_the_namespaces(notebook: Notebook) -> None:
@@ -125,7 +153,7 @@ def test_status_is_a_table_of_all_ranks(notebook: Notebook) -> None:
 
 
 def test_what_is_not_built_yet_says_so(notebook: Notebook) -> None:
-    for cell in ("%plan kimi-k2", "%cluster links", "%%sharded --check\n1", "%model shards"):
+    for cell in ("%plan kimi-k2", "%cluster links", "%%sharded --record\n1", "%model shards"):
         error = notebook.run(cell).error
         assert isinstance(error, errors.ArgumentError)
         assert "not in this version" in str(error)
