@@ -17,6 +17,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._pending = False
+        self._asked = False
         self._holds = False
 
     def __enter__(self) -> Interrupts:
@@ -38,9 +39,14 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def take(self) -> bool:
-        """Whether there was a Ctrl-C since the last time; it is dealt with by asking."""
-        pending, self._pending = self._pending, False
-        return pending
+        """Whether there was a Ctrl-C since the last time, or an `ask`; it is dealt with by asking."""
+        taken = self._pending or self._asked
+        self._pending = self._asked = False
+        return taken
+
+    def ask(self) -> None:
+        """The same from another thread."""
+        self._asked = True
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._pending = True

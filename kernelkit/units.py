@@ -28,7 +28,7 @@ def format_seconds(time_s: float) -> str:
     """`0.00215 -> '2.15 ms'`; from a minute on, minutes and seconds."""
     if time_s >= 60:
         minutes, seconds = divmod(int(time_s), 60)
-        return f"{minutes} min {seconds} s"
+        return f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
     if time_s >= 0.9995:
         return f"{_three_digits(time_s)} s"
     if time_s >= 0.9995e-3:

@@ -30,7 +30,7 @@ def test_bytes(size_bytes: float, text: str) -> None:
         (17e-6, "17 µs"),
         (1, "1 s"),
         (12.34, "12.3 s"),
-        (60, "1 min 0 s"),
+        (60, "1 min"),
         (3599.9, "59 min 59 s"),
     ],
 )

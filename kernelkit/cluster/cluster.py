@@ -144,7 +144,7 @@ class Cluster:
         return self._runner.operate(requests, on_event=on_event, on_interrupt=on_interrupt)
 
     def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in every rank that runs something; safe from another thread."""
+        """Do what Ctrl-C does to what runs in another thread; nothing where nothing runs."""
         self._runner.interrupt()
 
     # -- values -----------------------------------------------------------------------------------

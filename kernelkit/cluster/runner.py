@@ -53,7 +53,6 @@ class Runner:
         self._members: Members | None = members
         self._busy = threading.Lock()
         self._interrupts = Interrupts()
-        self._wait: Wait | None = None
         self.failure = ""
         self.stuck_s = stuck_s
         self._given_up = False
@@ -81,9 +80,8 @@ class Runner:
         return "running" if self._busy.locked() else "idle"
 
     def interrupt(self) -> None:
-        """Interrupt the ranks that run a request; an idle rank would carry it into its next cell."""
-        if self._wait is not None:
-            self.members.channel.interrupt(self._wait.running)
+        """Do what Ctrl-C does to a request that is under way in another thread."""
+        self._interrupts.ask()
 
     def is_sound(self) -> bool:
         """Whether nothing runs, and the ranks answer and are in step."""
@@ -222,13 +220,11 @@ class Runner:
             self.failure = error.what
             raise
         finally:
-            self._wait = None
             self._busy.release()
 
     def _follower(
         self, wait: Wait, timeout_s: float | None, on_interrupt: Callable[[], bool] | None = None
     ) -> Follower:
-        self._wait = wait
         members = self.members
         limits = Limits(timeout_s, self.stuck_s)
         return Follower(members, wait, len(members.facts), self._interrupts, limits, on_interrupt)

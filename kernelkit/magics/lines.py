@@ -40,7 +40,9 @@ CLUSTER = Magic(
         Command("status", "what every rank is and does", "cluster.status()"),
         Command("recover", "new ranks, with the variables and the model of the old", "cluster.recover()"),
         Command("restart", "new ranks, empty namespaces", "cluster.restart()"),
-        Command("interrupt", "KeyboardInterrupt on every rank", "cluster.interrupt()"),
+        Command(
+            "interrupt", "what Ctrl-C does, from another console of this notebook", "cluster.interrupt()"
+        ),
         Command("stop", "end all ranks", "cluster.stop()"),
     ),
     later=frozenset(
