@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from kernelkit.cluster.follow import Ending
 from kernelkit.errors import (
@@ -14,7 +15,7 @@ from kernelkit.errors import (
 )
 from kernelkit.outputs import RankOutput
 from kernelkit.outputs.text import rank_label
-from kernelkit.places import Call, Places, sentence
+from kernelkit.places import Call, Places, awaited, sentence
 
 _SHOWN_TRACEBACKS = 3
 _RECOVER = "%cluster recover"
@@ -94,8 +95,12 @@ def describe_row(row: Mapping[int, Call | None]) -> str:
 def failure_of(ending: Ending) -> str:
     """Why the group cannot be used after ranks did not end."""
     places = ending.places
-    where = [f"rank {rank} {sentence(places[rank], places)}" for rank in ending.blocked if rank in places]
-    return "; ".join(where) or f"rank {rank_label(ending.blocked)} did not stop"
+    waits = []
+    for rank in ending.blocked:
+        what = awaited(places[rank], places)
+        place = replace(places[rank], still_s=0.0)  # its time is no news, and differs from run to run
+        waits.append(f"rank {rank} " + (f"waits in {what}" if what else sentence(place, places)))
+    return "; ".join(waits)
 
 
 def _is_settled(row: Mapping[int, Call | None], places: Places) -> bool:

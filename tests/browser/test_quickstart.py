@@ -155,7 +155,7 @@ def test_kernel_restart_takes_the_ranks_along(lab: Lab, page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "wanted"), [("%%sharded\nonly_on_ra", "only_on_ranks"), ("%cluster re", "restart")]
+    ("source", "wanted"), [("%%sharded\nonly_on_ra", "only_on_ranks"), ("%cluster rest", "restart")]
 )
 def test_tab_completes_what_the_ranks_and_the_magics_know(
     lab: Lab, page: Page, source: str, wanted: str

@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from kernelkit.channel.jupyter import JupyterChannel, Keys
+from kernelkit.channel.connection import Keys
+from kernelkit.channel.jupyter import JupyterChannel
 from kernelkit.launch.command import agent_argv, ring_joins, start_request
 from kernelkit.launch.local import Exit, LocalAgent
 from tests.waiting import eventually, gone
