@@ -67,11 +67,11 @@ def stuck_error(ending: Ending, failure: str) -> CellError | None:
         return None
     what = ending.why or "the cell was stopped while ranks waited for each other"
     row = ending.difference
-    places = "\n    ".join(place.full for place in ending.places.values())
+    places = "".join(f"\n    {place.full}" for place in ending.places.values())
     stacks = [(f"rank {rank} stood at", stack) for rank, stack in sorted(ending.stacks.items())]
     cure = _cure(failure) or "the ranks were interrupted, and the cluster is still usable"
     if row and _is_settled(row, ending.places):
-        got = f"{describe_row(row)}\n    {places}"
+        got = f"{describe_row(row)}{places}"
         return CollectiveMismatchError(what, expected=_SAME, got=got, cure=cure, tracebacks=stacks)
     return RankStuckError(what, got=places, cure=cure, tracebacks=stacks)
 

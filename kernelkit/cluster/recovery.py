@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -17,7 +18,8 @@ from kernelkit.units import format_bytes
 from kernelkit.values import Buffer
 from kernelkit.views.table import html_table, text_table
 
-_LIST_S = 2.0
+_LIST_S = 1.0
+_FREE_S = 0.5
 _FETCH_S = 2.0
 _SLOWEST_BYTES_PER_S = 2e8
 _COLUMNS = ("rank", "carried", "not carried")
@@ -116,12 +118,22 @@ def salvage(members: Members) -> dict[int, Kept]:
 
 
 def _compute(members: Members, living: Sequence[int]) -> None:
-    """Lazy arrays are computed by the main threads that are free to; the others' are left."""
-    places = members.channel.ask(living, "where", {}, _LIST_S)
-    free = [rank for rank, place in places.items() if place["doing"] == "idle"]
+    """Have lazy arrays computed by the main threads that are free or can be freed; the others' are left."""
+    if busy := _busy(members, living):
+        members.channel.interrupt(busy)
+        deadline_s = time.monotonic() + _FREE_S
+        while busy and time.monotonic() < deadline_s:
+            busy = _busy(members, busy)
+    free = [rank for rank in living if rank not in busy]
     wait = Wait(members, {rank: members.channel.call(rank, "compute", {}) for rank in free})
     with contextlib.suppress(RankLostError):
         wait.until_done(_LIST_S)
+
+
+def _busy(members: Members, ranks: Sequence[int]) -> list[int]:
+    """Those whose main thread does something, or that do not answer."""
+    places = members.channel.ask(ranks, "where", {}, _LIST_S)
+    return [rank for rank in ranks if rank not in places or places[rank]["doing"] != "idle"]
 
 
 def _take(members: Members, rank: int, listed: Mapping[str, Any], room: int) -> Kept:

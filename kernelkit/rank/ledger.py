@@ -49,6 +49,8 @@ count = 0
 sent: dict[int, int] = {}
 received: dict[int, int] = {}
 checking = False
+# Called before the first collective of a cell.
+before_first: list[Callable[[], None]] = []
 settling = False
 # Results that were built in this cell and may not have been computed yet.
 _pending: dict[int, weakref.ref[mx.array]] = {}
@@ -158,6 +160,9 @@ def _peer_to_peer(name: str, original: Callable[..., Any]) -> Callable[..., Any]
 
 def _note(call: _Call, out: mx.array, group: mx.distributed.Group | None) -> None:
     global count
+    if not count and state.cell_runs:
+        for action in before_first:
+            action()
     calls.append(call)
     count += 1
     if checking:

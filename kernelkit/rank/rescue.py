@@ -3,7 +3,8 @@
 Called in a subshell's thread. What an evaluation that never ended, or that failed, was about to compute
 must not pass for a result: MLX lets another thread read such arrays at once, with whatever their memory
 holds. So `remember` notes before each cell where the arrays lie, and of a cell that broke only the
-arrays that still lie there are carried.
+arrays that still lie there are carried. What earlier cells left lazy could not be computed any more once
+the rank waits: `secure` does it before the first collective of a cell.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from kernelkit.rank import state, watch
 _ENCODE_S = 1.0
 # Noting them takes some microseconds each, before every cell.
 _NOTED_ARRAYS = 300
+# Larger ones than this together stay lazy: they may have been meant to.
+_SECURED_BYTES = 2**30
 
 # Name to the object and the addresses of its arrays, as they were before the running or latest cell.
 _before: dict[str, tuple[int, list[int | None]]] = {}
@@ -42,6 +45,20 @@ def remember() -> None:
         if arrays and len(arrays) <= room:
             room -= len(arrays)
             _before[name] = _fingerprint(value, arrays)
+
+
+def secure() -> None:
+    """Compute what the cells before this one left lazy: a rank that waits could not any more."""
+    room = _SECURED_BYTES
+    for name, (_, addresses) in list(_before.items()):
+        value = state.shell.user_ns.get(name)
+        if None not in addresses or _nbytes(value) > room:
+            continue
+        room -= _nbytes(value)
+        arrays = list(_mlx_arrays(value))
+        with contextlib.suppress(RuntimeError, ValueError):  # the cell that uses it will say so
+            mx.eval(arrays)
+        _before[name] = _fingerprint(value, arrays)
 
 
 def compute() -> None:

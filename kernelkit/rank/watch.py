@@ -70,7 +70,10 @@ def _stack() -> str:
     frames = traceback.extract_stack(leaf)
     names = [frame.filename for frame in frames]
     start = names.index(cell.f_code.co_filename) if cell is not None else 0
-    return "".join(traceback.format_list(frames[start:][-_STACK_FRAMES:]))
+    text = "".join(traceback.format_list(frames[start:][-_STACK_FRAMES:]))
+    for name, number in state.shell.compile._filename_map.items():
+        text = text.replace(f'File "{name}"', f"Cell In[{number}]")
+    return text
 
 
 def doing() -> str:

@@ -6,49 +6,13 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
-import nbformat
 import psutil
 import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import ROOT, Lab
-
-_KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-
-
-def _notebook(lab: Lab, name: str, *cells: str) -> str:
-    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": _KERNEL})
-    notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
-    nbformat.write(notebook, lab.root / name)
-    return name
-
-
-def _outputs(page: Page) -> list[list[dict[str, Any]]]:
-    """The outputs of every code cell, from the page's own model of the notebook."""
-    script = """() => window.jupyterapp.shell.currentWidget.content.model.toJSON().cells
-        .filter(cell => cell.cell_type === 'code').map(cell => cell.outputs)"""
-    outputs: list[list[dict[str, Any]]] = page.evaluate(script)
-    return outputs
-
-
-def _text(outputs: list[dict[str, Any]]) -> str:
-    parts = []
-    for output in outputs:
-        data = output.get("data", {})
-        parts.append(output.get("text") or data.get("text/plain") or output.get("evalue") or "")
-    return "".join("".join(part) for part in parts)
-
-
-def _wait_for_text(page: Page, cell: int, wanted: str, timeout_s: float = 60) -> str:
-    deadline_s = time.monotonic() + timeout_s
-    while time.monotonic() < deadline_s:
-        text = _text(_outputs(page)[cell])
-        if wanted in text:
-            return text
-        page.wait_for_timeout(50)
-    raise AssertionError(f"cell {cell} never showed {wanted!r}, but: {_text(_outputs(page)[cell])[-2000:]}")
+from tests.browser.look import outputs_of, text_of, wait_for_text, write_notebook
 
 
 def _gone(pids: list[int], timeout_s: float) -> bool:
@@ -65,12 +29,12 @@ def test_quickstart_runs_and_shows_everything(lab: Lab, page: Page, screenshots:
     lab.open(page, "00_quickstart.ipynb")
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
     lab.run_all(page)
-    last = len(_outputs(page)) - 1
-    _wait_for_text(page, last, "stopped", timeout_s=240)
-    outputs = _outputs(page)
+    last = len(outputs_of(page)) - 1
+    wait_for_text(page, last, "stopped", timeout_s=240)
+    outputs = outputs_of(page)
     errors = [o for cell in outputs for o in cell if o["output_type"] == "error"]
     assert [error["ename"] for error in errors] == ["RankError"]
-    texts = [_text(cell) for cell in outputs]
+    texts = [text_of(cell) for cell in outputs]
     assert any("[0-1] a world of 2 ranks\n[0] I am rank 0\n[1] I am rank 1" in text for text in texts)
     assert any("9 → 12 heads" in text for text in texts)
     assert any("The capital of France is Paris." in text for text in texts)
@@ -85,7 +49,7 @@ def test_quickstart_runs_and_shows_everything(lab: Lab, page: Page, screenshots:
 
 
 def test_stop_button_interrupts_the_ranks_and_the_cluster_goes_on(lab: Lab, page: Page) -> None:
-    name = _notebook(
+    name = write_notebook(
         lab,
         "stop.ipynb",
         "%load_ext kernelkit\n%cluster connect",
@@ -97,18 +61,18 @@ def test_stop_button_interrupts_the_ranks_and_the_cluster_goes_on(lab: Lab, page
     lab.run_all(page)
     page.get_by_text("asleep", exact=True).first.wait_for()
     page.evaluate("() => { window.jupyterapp.commands.execute('notebook:interrupt-kernel'); }")
-    text = _wait_for_text(page, 1, "interrupted", timeout_s=15)
+    text = wait_for_text(page, 1, "interrupted", timeout_s=15)
     assert "still usable" in text
-    assert "went on" not in _text(_outputs(page)[2])
+    assert "went on" not in text_of(outputs_of(page)[2])
     page.evaluate(
         """() => { const notebook = window.jupyterapp.shell.currentWidget.content;
         notebook.activeCellIndex = 3; window.jupyterapp.commands.execute('notebook:run-cell'); }"""
     )
-    assert _wait_for_text(page, 3, "[1] 1") == "[0] 0\n[1] 1"
+    assert wait_for_text(page, 3, "[1] 1") == "[0] 0\n[1] 1"
 
 
 def test_a_flood_of_lines_leaves_page_and_file_alive(lab: Lab, page: Page) -> None:
-    name = _notebook(
+    name = write_notebook(
         lab,
         "flood.ipynb",
         "%load_ext kernelkit\n%cluster connect 4",
@@ -117,8 +81,8 @@ def test_a_flood_of_lines_leaves_page_and_file_alive(lab: Lab, page: Page) -> No
     )
     lab.open(page, name)
     lab.run_all(page)
-    _wait_for_text(page, 2, "after the flood", timeout_s=120)
-    text = _text(_outputs(page)[1])
+    wait_for_text(page, 2, "after the flood", timeout_s=120)
+    text = text_of(outputs_of(page)[1])
     assert "[3] rank 3 line 19999" in text
     assert "19,600 of 20,000 lines not shown" in text
     lab.save(page)
@@ -127,7 +91,7 @@ def test_a_flood_of_lines_leaves_page_and_file_alive(lab: Lab, page: Page) -> No
 
 
 def test_kernel_restart_takes_the_ranks_along(lab: Lab, page: Page) -> None:
-    name = _notebook(
+    name = write_notebook(
         lab,
         "restart.ipynb",
         "%load_ext kernelkit\n%cluster connect",
@@ -137,7 +101,7 @@ def test_kernel_restart_takes_the_ranks_along(lab: Lab, page: Page) -> None:
     lab.open(page, name)
     lab.run_all(page)
     page.get_by_text("busy", exact=True).first.wait_for()
-    pids = json.loads(_text(_outputs(page)[1]))
+    pids = json.loads(text_of(outputs_of(page)[1]))
     assert len(pids) == 2
     assert all(psutil.pid_exists(pid) for pid in pids)
     page.evaluate(
@@ -148,10 +112,10 @@ def test_kernel_restart_takes_the_ranks_along(lab: Lab, page: Page) -> None:
         "() => window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.status === 'idle'"
     )
     lab.run_all(page)
-    _wait_for_text(page, 1, "[")
-    assert json.loads(_text(_outputs(page)[1])) != pids
+    wait_for_text(page, 1, "[")
+    assert json.loads(text_of(outputs_of(page)[1])) != pids
     page.evaluate("() => { window.jupyterapp.commands.execute('notebook:interrupt-kernel'); }")
-    _wait_for_text(page, 2, "interrupted", timeout_s=15)
+    wait_for_text(page, 2, "interrupted", timeout_s=15)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +124,7 @@ def test_kernel_restart_takes_the_ranks_along(lab: Lab, page: Page) -> None:
 def test_tab_completes_what_the_ranks_and_the_magics_know(
     lab: Lab, page: Page, source: str, wanted: str
 ) -> None:
-    name = _notebook(
+    name = write_notebook(
         lab, "tab.ipynb", "%load_ext kernelkit\n%cluster connect\n%sharded only_on_ranks = 1", source
     )
     lab.open(page, name)
@@ -168,7 +132,7 @@ def test_tab_completes_what_the_ranks_and_the_magics_know(
         """() => { const notebook = window.jupyterapp.shell.currentWidget.content;
         notebook.activeCellIndex = 0; window.jupyterapp.commands.execute('notebook:run-cell'); }"""
     )
-    _wait_for_text(page, 0, "ring")
+    wait_for_text(page, 0, "ring")
     page.wait_for_function(
         "() => window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.status === 'idle'"
     )
