@@ -53,7 +53,8 @@ class KernelkitError(Exception):
 
     def __str__(self) -> str:
         parts = (("expected", self.expected), ("got", self.got), ("cure", self.cure))
-        return "\n".join([self.what, *(f"  {name}: {text}" for name, text in parts if text)])
+        lines = [f"  {name}:{text if text[0] == chr(10) else ' ' + text}" for name, text in parts if text]
+        return "\n".join([self.what, *lines])
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in place of a traceback."""

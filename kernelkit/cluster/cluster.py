@@ -267,8 +267,8 @@ class Cluster:
             report(f"loading {model.name}")
             self._model = model
             loaded = self.load(model.path, model.strategy, called=model.name).name
-        ranks = f"{self.world_size} rank{'s' if self.world_size > 1 else ''}"
-        return Recovery(f"new {ranks}, backend {self.backend}", carried, left, loaded)
+        ranks = f"{self.world_size} new rank{'s' if self.world_size > 1 else ''}"
+        return Recovery(f"{ranks}, backend {self.backend}", carried, left, loaded)
 
     def stop(self) -> None:
         """End all ranks. Safe to call twice."""

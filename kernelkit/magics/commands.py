@@ -58,7 +58,7 @@ class KernelkitMagics(Magics):
                 except KeyboardInterrupt:
                     what = "%cluster restart was interrupted; the cluster is stopped"
                     raise CellInterruptedError(what, cure="%cluster restart") from None
-            new = f"new {show.ranks_text(cluster.world_size)}, backend {cluster.backend}"
+            new = f"{cluster.world_size} new {show.plural(cluster.world_size)}, backend {cluster.backend}"
             show.say(f"{new}; their namespaces are empty")
         elif name == "interrupt":
             cluster.interrupt()

@@ -58,4 +58,8 @@ def warn(text: str) -> None:
 
 
 def ranks_text(count: int) -> str:
-    return f"{count} rank{'s' if count != 1 else ''}"
+    return f"{count} {plural(count)}"
+
+
+def plural(count: int) -> str:
+    return "rank" if count == 1 else "ranks"

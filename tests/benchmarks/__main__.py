@@ -23,7 +23,13 @@ from tests.benchmarks.processes import end_all_with
 ROOT = Path(__file__).resolve().parents[2]
 STORED = ROOT / "data" / "measurements" / "quickstart.json"
 # Seconds that each may take, in a full and in a quick run; what one leaves over is the next one's.
-LIMITS_S = {"connect": (120, 44), "cell": (55, 22), "decode": (140, 40), "imports": (35, 12)}
+LIMITS_S = {
+    "connect": (120, 44),
+    "cell": (55, 22),
+    "decode": (140, 40),
+    "collectives": (45, 20),
+    "imports": (35, 12),
+}
 _TAIL_LINES = 15
 
 

@@ -40,7 +40,7 @@ def test_a_hanging_cell_says_who_waits_where_and_the_cluster_comes_back(
     assert outputs_of(page)[2][-1]["ename"] == "RankStuckError"
     page.screenshot(path=screenshots / "stuck-stopped.png")
     run_cell(page, 3)
-    assert "weights" in wait_for_text(page, 3, "new 2 ranks")
+    assert "weights" in wait_for_text(page, 3, "2 new ranks")
     run_cell(page, 4)
     assert "array([1, 2, 3, 4], dtype=int32)" in wait_for_text(page, 4, "[1]")
     page.screenshot(path=screenshots / "stuck-recovered.png")
