@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -55,6 +56,7 @@ class Cluster:
         self._model: ShardedModel | None = None  # to be loaded again by a recovery that was broken off
         self._cells = 0
         self._kept: dict[int, Kept] = {}
+        self._recovering = threading.Lock()
         self._adopt(members)
 
     def _adopt(self, members: Members, stuck_s: float = STUCK_S) -> None:
@@ -251,6 +253,10 @@ class Cluster:
         Raises:
             ConnectError: the new ranks did not start; the cluster is stopped, its variables are kept.
         """
+        with self._recovering:  # a second one finds what the first has done
+            return self._recover(report)
+
+    def _recover(self, report: Report) -> Recovery:
         if self._runner.is_sound():
             return Recovery("nothing to recover: the ranks answer and are in step")
         model = self.model or self._model

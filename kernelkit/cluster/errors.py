@@ -42,9 +42,7 @@ def cell_error(outputs: Mapping[int, RankOutput], ending: Ending, failure: str) 
             return error
         if not groups:
             return None
-        return CellInterruptedError(
-            f"the cell was interrupted{_usable(failure)}", tracebacks=_labelled(groups), cure=_cure(failure)
-        )
+        return interrupted_error("the cell", failure, _labelled(groups))
     names = {_name(outputs[ranks[0]]) for ranks in causes.values()}
     if names == {CollectiveMismatchError.__name__}:  # found by --check, on every rank alike
         first = next(iter(causes.values()))[0]
@@ -74,6 +72,14 @@ def stuck_error(ending: Ending, failure: str) -> CellError | None:
         got = f"{describe_row(row)}{places}"
         return CollectiveMismatchError(what, expected=_SAME, got=got, cure=cure, tracebacks=stacks)
     return RankStuckError(what, got=places, cure=cure, tracebacks=stacks)
+
+
+def interrupted_error(
+    what: str, failure: str, tracebacks: list[tuple[str, str]] | None = None
+) -> CellInterruptedError:
+    """The error for a stop that all ranks followed."""
+    usable = "" if failure else "; the cluster is still usable"
+    return CellInterruptedError(f"{what} was interrupted{usable}", cure=_cure(failure), tracebacks=tracebacks)
 
 
 def mismatch_error(what: str, row: Mapping[int, Call | None]) -> CollectiveMismatchError:
@@ -109,10 +115,6 @@ def _is_settled(row: Mapping[int, Call | None], places: Places) -> bool:
     if not all(call.fits(calls[0]) for call in calls):
         return True
     return any(places[rank].over for rank, call in row.items() if call is None and rank in places)
-
-
-def _usable(failure: str) -> str:
-    return "" if failure else "; the cluster is still usable"
 
 
 def _cure(failure: str) -> str:

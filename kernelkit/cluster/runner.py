@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 from kernelkit.channel.base import Message, answer_of
 from kernelkit.cluster import step
 from kernelkit.cluster.bringup import Members
-from kernelkit.cluster.errors import cell_error, describe_row, failure_of, mismatch_error, stuck_error
+from kernelkit.cluster.errors import (
+    cell_error,
+    describe_row,
+    failure_of,
+    interrupted_error,
+    mismatch_error,
+    stuck_error,
+)
 from kernelkit.cluster.follow import (
     INTERRUPT_GRACE_S,
     Ending,
@@ -20,7 +27,6 @@ from kernelkit.cluster.follow import (
 )
 from kernelkit.cluster.running import Wait, raise_if_lost
 from kernelkit.errors import (
-    CellInterruptedError,
     ClusterBusyError,
     ClusterFailedError,
     NoClusterError,
@@ -98,13 +104,13 @@ class Runner:
     def give_up(self, then: Callable[[Members], T]) -> T:
         """Let go of what runs in another thread, whether it can end or not, and do `then` with the ranks."""
         self._given_up = True
-        self._busy.acquire(timeout=_LET_GO_S)
+        let_go = self._busy.acquire(timeout=_LET_GO_S)
         try:
             self.failure = self.failure or "it was given up"
             return then(self.members)
         finally:
             self._given_up = False
-            if self._busy.locked():
+            if let_go:
                 self._busy.release()
 
     def leave(self) -> None:
@@ -191,7 +197,7 @@ class Runner:
             if error := stuck_error(ending, self.failure):
                 raise error
             if ending.reason == "interrupted":
-                raise CellInterruptedError("this was interrupted; the cluster is still usable")
+                raise interrupted_error("this", self.failure)
             return {rank: answer_of(rank, wait.replies[rank]) for rank in sorted(wait.replies)}
 
     def check_usable(self) -> None:

@@ -14,6 +14,7 @@ import importlib
 import io
 import itertools
 import json
+import math
 import threading
 from collections.abc import Iterator
 from types import FunctionType, ModuleType
@@ -41,7 +42,8 @@ def remember() -> None:
     _before.clear()
     room = _NOTED_ARRAYS
     for name, value in list(state.shell.user_ns.items()):
-        arrays = [] if _is_own(name, value) else list(itertools.islice(_mlx_arrays(value), room + 1))
+        found = () if _is_own(name, value) else _mlx_arrays(value, longest=_NOTED_ARRAYS)
+        arrays = list(itertools.islice(found, room + 1))
         if arrays and len(arrays) <= room:
             room -= len(arrays)
             _before[name] = _fingerprint(value, arrays)
@@ -178,17 +180,21 @@ def _address(array: mx.array) -> int | None:
     return int(np.frombuffer(view.cast("B"), np.uint8).ctypes.data)
 
 
-def _mlx_arrays(value: Any) -> Iterator[mx.array]:
-    return (array for array in _arrays(value) if isinstance(array, mx.array))
+def _mlx_arrays(value: Any, longest: float = math.inf) -> Iterator[mx.array]:
+    return (array for array in _arrays(value, longest) if isinstance(array, mx.array))
 
 
-def _arrays(value: Any, depth: int = 0) -> Iterator[mx.array | np.ndarray[Any, Any]]:
-    """The arrays in nested containers; deeper than the codec goes nothing is looked for."""
-    if isinstance(value, mx.array | np.ndarray):
-        yield value
-    elif isinstance(value, dict | list | tuple) and depth < values.MAX_DEPTH:
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _arrays(item, depth + 1)
+def _arrays(value: Any, longest: float = math.inf) -> Iterator[mx.array | np.ndarray[Any, Any]]:
+    """The arrays in nested containers of up to a length, each container looked into once."""
+    looked_into: set[int] = set()
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, mx.array | np.ndarray):
+            yield item
+        elif isinstance(item, dict | list | tuple) and len(item) <= longest and id(item) not in looked_into:
+            looked_into.add(id(item))
+            left += item.values() if isinstance(item, dict) else item
 
 
 def _nbytes(value: Any) -> int:

@@ -93,7 +93,16 @@ def bench() -> Bench:
 
 def report() -> dict[str, Any]:
     """What a rank answers that stands in a line of its cell."""
-    nothing: dict[str, Any] = {"recent": [], "sent": [], "received": [], "ledger": []}
+    call = {
+        "index": 0,
+        "op": "all_sum",
+        "shape": [4],
+        "dtype": "float32",
+        "file": "",
+        "line": 2,
+        "source": "x",
+    }
+    nothing: dict[str, Any] = {"recent": [call], "sent": [], "received": [], "ledger": [call]}
     place = {"line": 3, "source": "mx.eval(x)", "doing": "", "in_mlx": True, "cpu_s": 0.0, "calls": 1}
     return {**place, **nothing, "stack": "the stack"}
 
@@ -279,12 +288,12 @@ def test_a_rank_that_no_interrupt_reaches_fails_the_cluster_and_is_named_with_it
         bench.run()
     assert bench.channel.interrupted == [1]
     assert caught.value.what == "rank 0 raised ValueError: no"
-    assert caught.value.cure == "%cluster recover (rank 1 at line 3: mx.eval(x))"
+    assert caught.value.cure == "%cluster recover (rank 1 waits in all_sum at line 2)"
     assert bench.operations() == [], "a stuck rank is not asked for a collective"
-    assert bench.runner.state == "failed: rank 1 at line 3: mx.eval(x)"
+    assert bench.runner.state == "failed: rank 1 waits in all_sum at line 2"
     with pytest.raises(ClusterFailedError) as refused:
         bench.run()
-    assert "rank 1 at line 3" in refused.value.what
+    assert "rank 1 waits in all_sum" in refused.value.what
     assert "%cluster recover" in refused.value.cure
 
 
