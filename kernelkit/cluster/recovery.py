@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -12,14 +11,14 @@ from typing import Any, Protocol
 import psutil
 
 from kernelkit.cluster.bringup import Members
-from kernelkit.cluster.running import Wait
-from kernelkit.errors import KernelkitError, RankLostError
+from kernelkit.errors import KernelkitError
 from kernelkit.units import format_bytes
 from kernelkit.values import Buffer
 from kernelkit.views.table import html_table, text_table
 
 _LIST_S = 1.0
 _FREE_S = 0.5
+_COMPUTE_S = 1.0
 _FETCH_S = 2.0
 _SLOWEST_BYTES_PER_S = 2e8
 _COLUMNS = ("rank", "carried", "not carried")
@@ -99,12 +98,18 @@ class _Operate(Protocol):
     ) -> dict[int, Any]: ...
 
 
-def salvage(members: Members) -> dict[int, Kept]:
-    """Take the variables from all ranks that still answer. Nothing else may run on them."""
+def salvage(members: Members, suspects: Sequence[int] = ()) -> dict[int, Kept]:
+    """Take the variables from all ranks that still answer. Nothing else may run on them.
+
+    Args:
+        suspects: ranks whose latest cell broke.
+    """
     exits = members.agent.exits
     living = [rank for rank in members.facts if rank not in exits] if members.agent.alive else []
     _compute(members, living)
-    lists = members.channel.ask(living, "rescuable", {}, _LIST_S)
+    lists: dict[int, Any] = {}
+    for rank in living:
+        lists |= members.channel.ask([rank], "rescuable", {"suspect": rank in suspects}, _LIST_S)
     room = psutil.virtual_memory().available // 2
     kept = {}
     for rank in members.facts:
@@ -125,9 +130,12 @@ def _compute(members: Members, living: Sequence[int]) -> None:
         while busy and time.monotonic() < deadline_s:
             busy = _busy(members, busy)
     free = [rank for rank in living if rank not in busy]
-    wait = Wait(members, {rank: members.channel.call(rank, "compute", {}) for rank in free})
-    with contextlib.suppress(RankLostError):
-        wait.until_done(_LIST_S)
+    left = {members.channel.call(rank, "compute", {}) for rank in free}
+    deadline_s = time.monotonic() + _COMPUTE_S
+    while left and time.monotonic() < deadline_s:
+        for message in members.channel.poll(0.05):
+            if message.kind == "execute_reply":
+                left.discard(message.parent)
 
 
 def _busy(members: Members, ranks: Sequence[int]) -> list[int]:

@@ -62,6 +62,7 @@ class Runner:
         self.failure = ""
         self.stuck_s = stuck_s
         self._given_up = False
+        self._suspects: tuple[int, ...] = ()
 
     @property
     def members(self) -> Members:
@@ -101,13 +102,17 @@ class Runner:
             self._busy.release()
         return not self.failure
 
-    def give_up(self, then: Callable[[Members], T]) -> T:
-        """Let go of what runs in another thread, whether it can end or not, and do `then` with the ranks."""
+    def give_up(self, then: Callable[[Members, Sequence[int]], T]) -> T:
+        """Let go of what runs in another thread, whether it can end or not.
+
+        Args:
+            then: what to do with the members; it is told the ranks whose latest cell broke.
+        """
         self._given_up = True
         let_go = self._busy.acquire(timeout=_LET_GO_S)
         try:
             self.failure = self.failure or "it was given up"
-            return then(self.members)
+            return then(self.members, self._suspects)
         finally:
             self._given_up = False
             if let_go:
@@ -146,6 +151,7 @@ class Runner:
                 members,
                 {rank: members.channel.submit(rank, code, cell=cell, check=check) for rank in outputs},
             )
+            self._suspects = tuple(outputs)  # until the cell is known to have ended well
             follower = self._follower(wait, timeout_s)
             ending = follower.to_end(
                 lambda message: outputs[message.rank].feed(message.kind, message.content),
@@ -154,6 +160,8 @@ class Runner:
             for rank, reply in wait.replies.items():
                 outputs[rank].feed_reply(reply)
             self._judge(ending, wait)
+            if not self.failure:
+                self._suspects = ()
             if error := cell_error(outputs, ending, self.failure):
                 raise error
             return self._compare(wait)

@@ -76,19 +76,20 @@ class RankKernel(IPythonKernel):
     async def do_execute(self, code: str, silent: bool, *args: Any, **kwargs: Any) -> Any:
         if silent:  # an operation, perhaps in a subshell while a cell runs
             return await super().do_execute(code, silent, *args, **kwargs)  # type: ignore[no-untyped-call]
-        from kernelkit.rank import ledger, rescue, state
+        from kernelkit.rank import before, ledger, state
 
         request: dict[str, Any] = self.get_parent()  # type: ignore[no-untyped-call]
         metadata = request.get("metadata", {})
         if (number := metadata.get("kernelkit_cell")) is not None and self.shell is not None:
             self.shell.execution_count = number
         ledger.begin(check=bool(metadata.get("kernelkit_check")))
-        rescue.remember()
+        before.remember()
         state.cell_runs = True
         try:
             reply = await super().do_execute(code, silent, *args, **kwargs)  # type: ignore[no-untyped-call]
             state.mlx_failed = reply.get("ename") == "RuntimeError"
         finally:
+            before.forget()
             state.cell_runs = False
         return {**reply, "kernelkit": ledger.summary()}
 

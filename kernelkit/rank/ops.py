@@ -13,7 +13,7 @@ import threading
 from typing import Any
 
 from kernelkit.errors import KernelkitError
-from kernelkit.rank import group, ledger, rescue, state
+from kernelkit.rank import before, group, ledger, state
 
 # Name to module and function. Modules load at first use: a rank that never sees a model starts faster.
 _OPERATIONS = {
@@ -70,6 +70,6 @@ def prepare(shell: Any, *, rank: int, world_size: int) -> None:
     state.shell = shell
     state.rank, state.world_size = rank, world_size
     if world_size > 1:
-        ledger.before_first.append(rescue.secure)
+        ledger.before_first.append(before.secure)
         ledger.install()
     group.bind_names()
