@@ -1,11 +1,12 @@
-# Everything lives in .venv; no target needs root. PYTHON and ACCEL (cpu, cuda12, cuda13) may be set, and
+# Everything lives in .venv; no target needs root. PYTHON, ACCEL (cpu, cuda12, cuda13) and SEED may be set, and
 # LAB_FLAGS for JupyterLab, which wants --allow-root from root (in a container, say).
 PYTHON ?= python3
 ACCEL ?= cpu
+SEED ?= 1
 BIN = .venv/bin
 STAMP = .venv/.installed-$(ACCEL)
 
-.PHONY: help install demo lab test lint notebooks bench clean
+.PHONY: help install demo lab test lint notebooks bench faults chaos clean
 
 help:
 	@echo "make demo       set up, run the quickstart notebook, say what it did"
@@ -14,6 +15,8 @@ help:
 	@echo "make install    only set up"
 	@echo "make notebooks  run the notebooks again and store their outputs"
 	@echo "make bench      benchmarks against peers; writes data/measurements/ and the README's table"
+	@echo "make faults     every fault in every phase; writes data/measurements/faults.json (15 minutes)"
+	@echo "make chaos      200 random faults on one cluster, SEED=1; writes data/measurements/chaos.json (15 minutes)"
 
 install: $(STAMP)
 
@@ -50,6 +53,12 @@ notebooks: install
 bench: install
 	$(BIN)/python -m tests.benchmarks --store
 	$(BIN)/python -m tests.benchmarks --readme data/measurements/quickstart.json
+
+faults: install
+	$(BIN)/python -m tests.ranks --store
+
+chaos: install
+	$(BIN)/python -m tests.ranks.chaos --seed $(SEED) --faults 200 --limit-s 900 --store
 
 clean:
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
