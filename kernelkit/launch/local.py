@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +65,7 @@ class LocalAgent:
             # Ctrl-C and the stop button are for the cell, not for the agent.
             start_new_session=True,
         )
+        _agents.add(self)
         self._reader = threading.Thread(target=self._read, name="kernelkit-agent", daemon=True)
         self._reader.start()
 
@@ -105,7 +108,6 @@ class LocalAgent:
         except subprocess.TimeoutExpired:
             # The ranks follow by the end of their own standard input.
             self._process.kill()
-            self._process.wait()
         self._reader.join(_LEAVE_S)
 
     def _read(self) -> None:
@@ -122,5 +124,34 @@ class LocalAgent:
                 elif kind == "exit":
                     self.exits[rank] = Exit(**event)
                 self._changed.notify_all()
+        if self._process.wait() != 0:
+            self._end_groups()
         with self._changed:
             self._changed.notify_all()
+
+    def _end_groups(self) -> None:
+        """The agent was killed: its ranks end by themselves, what they started only shares their groups."""
+        for rank, event in self.ready.items():
+            if rank not in self.exits:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(event["pid"], signal.SIGKILL)
+
+    def let_go(self, null: int) -> None:
+        """Put `null` in the place of the agent's standard input, in a process forked from this one."""
+        # Not `close`: another thread may have held the file's lock at the fork, and the number stays taken.
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            os.dup2(null, self._process.stdin.fileno(), inheritable=False)
+
+
+_agents: weakref.WeakSet[LocalAgent] = weakref.WeakSet()
+
+
+def _let_go_in_child() -> None:
+    """A forked child (multiprocessing's, say) may outlive the notebook, and must not keep its ranks alive."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for agent in list(_agents):
+        agent.let_go(null)
+    os.close(null)
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)

@@ -15,12 +15,15 @@ import sys
 import threading
 from typing import Any, TextIO
 
+import zmq
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.compilerop import CachingCompiler
 from tornado.ioloop import IOLoop
 from traitlets.config import Config
+
+from kernelkit.rank.forked import PrivateIOPubThread
 
 
 class RankShell(ZMQInteractiveShell):
@@ -110,6 +113,16 @@ class RankApp(IPKernelApp):
 
     def init_code(self) -> None:
         """The user's startup files stay out as well."""
+
+    def init_iopub(self, context: Any) -> None:
+        """As ipykernel does it, but the socket for the prints of forked children is encrypted as well."""
+        socket = context.socket(zmq.XPUB)
+        socket.linger = 1000
+        self._apply_curve_server_options(socket)
+        self.iopub_port = self._bind_socket(socket, self.iopub_port)  # type: ignore[no-untyped-call]
+        self.iopub_thread = PrivateIOPubThread(socket, pipe=True, session=self.session)  # type: ignore[no-untyped-call]
+        self.iopub_thread.start()  # type: ignore[no-untyped-call]
+        self.iopub_socket = self.iopub_thread.background_socket
 
     def bound_ports(self) -> dict[str, int]:
         names = ("shell", "iopub", "control", "stdin", "hb")

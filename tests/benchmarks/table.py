@@ -35,17 +35,18 @@ def markdown(report: Mapping[str, Any]) -> str:
     return f"{table}\n\n{_caption(report)}"
 
 
-def replace_marked(text: str, content: str) -> str:
+def replace_marked(text: str, content: str, markers: tuple[str, str] = (START, END)) -> str:
     """`text` with `content` on lines of its own between the two markers.
 
     Raises:
         ValueError: the markers are not there exactly once, in order.
     """
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end) or text.count(START) != 1 or text.count(END) != 1:
-        raise ValueError(f"expected {START} and, after it, {END}, once each")
-    return f"{before}{START}\n{content}\n{END}{after}"
+    first, last = markers
+    before, start, rest = text.partition(first)
+    _, end, after = rest.partition(last)
+    if not (start and end) or text.count(first) != 1 or text.count(last) != 1:
+        raise ValueError(f"expected {first} and, after it, {last}, once each")
+    return f"{before}{first}\n{content}\n{last}{after}"
 
 
 def met(measure: Mapping[str, Any]) -> bool | None:
