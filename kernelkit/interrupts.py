@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
+from typing import Any
 
 
 class Interrupts:
@@ -18,23 +20,22 @@ class Interrupts:
     def __init__(self) -> None:
         self._pending = False
         self._asked = False
-        self._holds = False
+        self._replaced: Callable[[int, FrameType | None], Any] | None = None
 
     def __enter__(self) -> Interrupts:
-        # Only Python's own handler is replaced: a program that has set another one knows why.
-        self._holds = (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        )
-        if self._holds:
-            signal.signal(signal.SIGINT, self._note)
+        # Whoever handles it otherwise (Python, ipykernel, asyncio) gets it back; who ignores it knows why.
+        if threading.current_thread() is threading.main_thread():
+            handler = signal.getsignal(signal.SIGINT)
+            if callable(handler):
+                self._replaced = handler
+                signal.signal(signal.SIGINT, self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._holds:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._replaced is not None:
+            signal.signal(signal.SIGINT, self._replaced)
         if self._pending and error is None:
             raise KeyboardInterrupt
 

@@ -165,3 +165,17 @@ def decode(
     if kind == "scalar":
         return array[()]
     return to_mlx(array) if kind == "mlx" and to_mlx else array
+
+
+def shifted(tree: Any, by: int) -> Any:
+    """An encoded tree whose buffers follow `by` others."""
+    if not isinstance(tree, list):
+        return tree
+    tag, *rest = tree
+    if tag in ("list", "tuple"):
+        return [tag, [shifted(item, by) for item in rest[0]]]
+    if tag == "dict":
+        return [tag, [[shifted(key, by), shifted(value, by)] for key, value in rest[0]]]
+    if tag in ("bytes", "array"):
+        return [tag, rest[0] + by, *rest[1:]]
+    return tree

@@ -49,14 +49,14 @@ def check_names(names: Iterable[str]) -> None:
             raise ArgumentError("a variable needs a Python name", got=repr(name))
 
 
-def check_seconds(name: str, seconds: float | None) -> None:
-    """A time that can pass; None stands for no limit.
+def check_seconds(name: str, seconds: float | None, *, or_none: bool = True) -> None:
+    """A time that can pass; where it may be None, that stands for no limit.
 
     Raises:
         ArgumentError: it is no positive number.
     """
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if seconds is not None and not (is_number and seconds > 0):
+    if not (or_none and seconds is None) and not (is_number and seconds and seconds > 0):
         raise ArgumentError(f"{name} must be a time", expected="seconds, more than 0", got=repr(seconds))
 
 

@@ -56,7 +56,7 @@ class Cluster:
         self._model: ShardedModel | None = None  # to be loaded again by a recovery that was broken off
         self._cells = 0
         self._kept: dict[int, Kept] = {}
-        self._recovering = threading.Lock()
+        self._changing = threading.RLock()
         self._adopt(members)
 
     def _adopt(self, members: Members, stuck_s: float = STUCK_S) -> None:
@@ -76,7 +76,7 @@ class Cluster:
 
     @stuck_s.setter
     def stuck_s(self, seconds: float) -> None:
-        check_seconds("stuck_s", seconds)
+        check_seconds("stuck_s", seconds, or_none=False)
         self._runner.stuck_s = seconds
 
     def __enter__(self) -> Cluster:
@@ -210,6 +210,7 @@ class Cluster:
         try:
             model = ShardedModel.load(self, name, strategy, on_event, called)
         except CellError:  # broken off while it read; after any other error the old model still is there
+            self._model = self.model or self._model  # what `recover` loads again
             self._forget_model()
             raise
         self._forget_model()
@@ -241,8 +242,9 @@ class Cluster:
         Raises:
             ConnectError: they did not start; the cluster is stopped then.
         """
-        self.stop()
-        self._adopt(bring_up(self.world_size, report), self.stuck_s)
+        with self._changing:
+            self.stop()
+            self._adopt(bring_up(self.world_size, report), self.stuck_s)
 
     def recover(self, *, report: Report = lambda _: None) -> Recovery:
         """New ranks for a cluster that failed or hangs, with the old ranks' variables and model.
@@ -253,33 +255,37 @@ class Cluster:
         Raises:
             ConnectError: the new ranks did not start; the cluster is stopped, its variables are kept.
         """
-        with self._recovering:  # a second one finds what the first has done
+        with self._changing:  # a second one finds what the first has done
             return self._recover(report)
 
     def _recover(self, report: Report) -> Recovery:
-        if self._runner.is_sound():
+        unfinished = bool(self._kept or self._model)
+        sound = self._runner.is_sound()
+        if sound and not unfinished:
             return Recovery("nothing to recover: the ranks answer and are in step")
-        model = self.model or self._model
-        if self.state != "stopped":
-            report("taking over variables")
-            self._kept |= self._runner.give_up(salvage)
-        self._end()
-        self._adopt(bring_up(self.world_size, report), self.stuck_s)
+        self._model = self.model or self._model
+        if not sound:
+            if self.state != "stopped":
+                report("taking over variables")
+                # What an earlier recovery could not put back yet is newer than what is there.
+                self._kept = self._runner.give_up(salvage) | self._kept
+            self._end()
+            self._adopt(bring_up(self.world_size, report), self.stuck_s)
         report("putting variables back")
         carried, left = put_back(self._kept, self._runner.operate)
         self._kept = {}
         loaded = ""
-        if model is not None:
+        if (model := self._model) is not None:
             report(f"loading {model.name}")
-            self._model = model
             loaded = self.load(model.path, model.strategy, called=model.name).name
         ranks = f"{self.world_size} new rank{'s' if self.world_size > 1 else ''}"
         return Recovery(f"{ranks}, backend {self.backend}", carried, left, loaded)
 
     def stop(self) -> None:
         """End all ranks. Safe to call twice."""
-        self._kept, self._model = {}, None
-        self._end()
+        with self._changing:
+            self._kept, self._model = {}, None
+            self._end()
 
     def _end(self) -> None:
         self._forget_model()

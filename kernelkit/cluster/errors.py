@@ -34,9 +34,10 @@ def cell_error(outputs: Mapping[int, RankOutput], ending: Ending, failure: str) 
         if output.error is not None:
             groups.setdefault(tuple(output.error["traceback"]), []).append(rank)
     # Ranks that were interrupted because another failed are not the reason.
-    causes = {
-        trace: ranks for trace, ranks in groups.items() if _name(outputs[ranks[0]]) != "KeyboardInterrupt"
-    }
+    stops = {"KeyboardInterrupt"}
+    if ending.reason == "interrupted":
+        stops.add("CancelledError")  # what an interrupt is to a cell that awaits
+    causes = {trace: ranks for trace, ranks in groups.items() if _name(outputs[ranks[0]]) not in stops}
     if not causes or ending.reason in ("timeout", "deadlock"):
         if error := stuck_error(ending, failure):
             return error
@@ -63,7 +64,12 @@ def stuck_error(ending: Ending, failure: str) -> CellError | None:
         ending.blocked and ending.reason == "interrupted"
     ):
         return None
-    what = ending.why or "the cell was stopped while ranks waited for each other"
+    waited = any(awaited(place, ending.places) for place in ending.places.values())
+    what = ending.why or (
+        "the cell was stopped while ranks waited for each other"
+        if waited
+        else "the cell was stopped, and ranks did not follow"
+    )
     row = ending.difference
     places = "".join(f"\n    {place.full}" for place in ending.places.values())
     stacks = [(f"rank {rank} stood at", stack) for rank, stack in sorted(ending.stacks.items())]

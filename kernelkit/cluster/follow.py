@@ -10,6 +10,7 @@ from typing import Any, Literal
 from kernelkit.channel.base import Message
 from kernelkit.cluster.observe import Observer, as_places, place_of
 from kernelkit.cluster.running import Crew, Wait
+from kernelkit.errors import RankLostError
 from kernelkit.interrupts import Interrupts
 from kernelkit.places import Call, Place, Places, deadlock, first_difference
 from kernelkit.units import format_seconds
@@ -70,6 +71,9 @@ class Ending:
 class Follower:
     """One request under way.
 
+    Attributes:
+        blocked: ranks that did not end when an exception broke the waiting off.
+
     Args:
         on_interrupt: how to end it on the first Ctrl-C; where that returns False, and on the second
             Ctrl-C, the ranks are interrupted.
@@ -92,6 +96,7 @@ class Follower:
         self._world_size = world_size
         self._takes_part = tuple(wait.running)
         self._observer = Observer(crew.channel, world_size, self._takes_part)
+        self.blocked: tuple[int, ...] = ()
         self._failed_s: float | None = None
         self._spent_s = 0.0
 
@@ -106,6 +111,16 @@ class Follower:
         Raises:
             RankLostError: a rank's process ended.
         """
+        try:
+            return self._turn_to_end(on_message, on_turn)
+        except RankLostError:
+            raise
+        except BaseException:
+            # Whatever broke this off (the caller's function, Ctrl-C), no rank goes on unseen.
+            self.blocked = self._interrupt(on_message)
+            raise
+
+    def _turn_to_end(self, on_message: OnMessage, on_turn: Callable[[], None]) -> Ending:
         last_s = time.monotonic()
         while self._wait.running:
             self._wait.turn(on_message, self._observer.take)
@@ -147,16 +162,20 @@ class Follower:
         running = self._wait.running
         reports = channel.ask(self._takes_part, "report", {}, ASK_TIMEOUT_S)
         places = as_places(self._all_places(reports), reports)
-        channel.interrupt(running)
-        self._wait.until_done(INTERRUPT_GRACE_S, on_message)
         return Ending(
             reason,
             why,
-            tuple(self._wait.running),
+            self._interrupt(on_message),
             places,
             {rank: reports[rank]["stack"] for rank in running if rank in reports},
             ledgers_of(reports, self._world_size, self._takes_part),
         )
+
+    def _interrupt(self, on_message: OnMessage) -> tuple[int, ...]:
+        """Interrupt what still runs, and say what did not follow."""
+        self._crew.channel.interrupt(self._wait.running)
+        self._wait.until_done(INTERRUPT_GRACE_S, on_message)
+        return tuple(self._wait.running)
 
     def _all_places(self, reports: Mapping[int, Any]) -> dict[int, Place]:
         """Of every rank, also in the first second, before anybody looked."""

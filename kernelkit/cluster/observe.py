@@ -26,8 +26,8 @@ class Observer:
 
     def __init__(self, channel: Channel, world_size: int, takes_part: Sequence[int]) -> None:
         self._channel = channel
-        self._ranks = {rank: _Watched(rank) for rank in takes_part}
-        self._absent = [rank for rank in range(world_size) if rank not in self._ranks]
+        self._takes_part = frozenset(takes_part)
+        self._ranks = {rank: _Watched(rank) for rank in range(world_size)}
         self._next_s = time.monotonic() + FIRST_LOOK_S
 
     def turn(self) -> None:
@@ -58,13 +58,15 @@ class Observer:
         if not any(watched.seen for watched in self._ranks.values()):
             return {}
         now_s = time.monotonic()
-        places = {rank: Place(rank, "absent") for rank in self._absent}
+        places = {}
         for rank, watched in self._ranks.items():
             state: State = "running" if rank in running else "ended"
             if watched.asked and now_s - watched.asked_s > SILENT_S:
                 state = "silent"
+            elif rank not in self._takes_part:
+                state = "absent"
             places[rank] = place_of(rank, state, watched.seen, watched.still_s)
-        return dict(sorted(places.items()))
+        return places
 
 
 class _Watched:
@@ -93,6 +95,8 @@ def place_of(rank: int, state: State, answer: Mapping[str, Any], still_s: float 
     """A `Place` of what a rank answered to `where`; an empty answer is one that has not come."""
     if not answer:
         return Place(rank, state)
+    if state == "absent":  # what it called, it called in an earlier cell
+        answer = {**answer, "line": 0, "source": "", "calls": 0, "recent": []}
     return Place(
         rank,
         state,

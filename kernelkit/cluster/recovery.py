@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import psutil
 
 from kernelkit.cluster.bringup import Members
-from kernelkit.errors import KernelkitError
 from kernelkit.units import format_bytes
-from kernelkit.values import Buffer
+from kernelkit.values import Buffer, shifted
 from kernelkit.views.table import html_table, text_table
 
 _LIST_S = 1.0
 _FREE_S = 0.5
 _COMPUTE_S = 1.0
-_FETCH_S = 2.0
-_SLOWEST_BYTES_PER_S = 2e8
+_FETCH_S = 4.0
+_SLOWEST_BYTES_PER_S = 2e7
+_BATCH_NAMES = 500
+_BATCH_BYTES = 64_000_000
 _COLUMNS = ("rank", "carried", "not carried")
 
 
@@ -146,27 +147,47 @@ def _busy(members: Members, ranks: Sequence[int]) -> list[int]:
 
 def _take(members: Members, rank: int, listed: Mapping[str, Any], room: int) -> Kept:
     kept = Kept(modules=dict(listed["modules"]), left=dict(listed["left"]))
+    sizes: dict[str, int] = {}
     for name, size in listed["sizes"].items():
         if size > room:
             kept.left[name] = f"{format_bytes(size)} are more than this machine has room for"
-            continue
-        try:
-            found = members.channel.fetch(
-                rank, "rescue", {"name": name}, _FETCH_S + size / _SLOWEST_BYTES_PER_S
-            )
-        except KernelkitError as error:
-            kept.left[name] = error.got or error.what
-            continue
-        if found is None:
-            kept.left[name] = "it took too long"
         else:
-            kept.variables[name] = found
+            sizes[name] = size
             room -= size
+    for names in _batches(sizes):
+        timeout_s = _FETCH_S + sum(sizes[name] for name in names) / _SLOWEST_BYTES_PER_S
+        # One that has died, or did not answer once, is not asked again and again.
+        gone = rank in members.agent.exits or not members.agent.alive
+        found = None if gone else members.channel.fetch(rank, "rescue", {"names": names}, timeout_s)
+        if found is None:
+            missing = [name for name in sizes if name not in kept.variables and name not in kept.left]
+            kept.left |= dict.fromkeys(missing, "the rank did not hand it over")
+            break
+        answer, buffers = found
+        for name, (tree, count) in answer["trees"].items():
+            kept.variables[name] = (tree, buffers[:count])
+            buffers = buffers[count:]
+        late = dict.fromkeys(set(names) - set(answer["trees"]), "it took too long")
+        kept.left |= {**late, **answer["failed"]}
     return kept
 
 
-def put_back(kept: Mapping[int, Kept], operate: _Operate) -> tuple[dict[int, list[str]], dict[int, Any]]:
-    """Bind everything on the new ranks.
+def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Names in groups that are fetched or sent at once: many small ones, or a large one alone."""
+    batch: list[str] = []
+    size = 0
+    for name, own in sizes.items():
+        if batch and (len(batch) >= _BATCH_NAMES or size + own > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(name)
+        size += own
+    if batch:
+        yield batch
+
+
+def put_back(kept: dict[int, Kept], operate: _Operate) -> tuple[dict[int, list[str]], dict[int, Any]]:
+    """Bind everything on the new ranks; `kept` stays as it is, so that it can be done again.
 
     Returns:
         Per rank the names that are there again, and those that are not with the reason.
@@ -174,10 +195,20 @@ def put_back(kept: Mapping[int, Kept], operate: _Operate) -> tuple[dict[int, lis
     carried: dict[int, list[str]] = {}
     left: dict[int, Any] = {}
     for rank, mine in kept.items():
-        for name, (tree, buffers) in mine.variables.items():
-            whole = json.dumps(["dict", [[name, json.loads(tree)]]])
-            operate({rank: ("push", {"tree": whole})}, buffers=buffers)
+        sizes = {name: sum(map(len, buffers)) for name, (_, buffers) in mine.variables.items()}
+        for names in _batches(sizes):
+            _push(rank, {name: mine.variables[name] for name in names}, operate)
         missing = operate({rank: ("import_modules", {"modules": mine.modules})})[rank] if mine.modules else []
         carried[rank] = sorted({*mine.variables, *mine.modules} - set(missing))
         left[rank] = {**mine.left, **dict.fromkeys(missing, "a module that is not there any more")}
     return carried, left
+
+
+def _push(rank: int, variables: Mapping[str, tuple[str, list[Buffer]]], operate: _Operate) -> None:
+    """Bind several variables at once: their trees in one, the buffers one after the other."""
+    pairs: list[Any] = []
+    buffers: list[Buffer] = []
+    for name, (tree, mine) in variables.items():
+        pairs.append([name, shifted(json.loads(tree), len(buffers))])
+        buffers += mine
+    operate({rank: ("push", {"tree": json.dumps(["dict", pairs])})}, buffers=buffers)

@@ -153,10 +153,11 @@ class Runner:
             )
             self._suspects = tuple(outputs)  # until the cell is known to have ended well
             follower = self._follower(wait, timeout_s)
-            ending = follower.to_end(
-                lambda message: outputs[message.rank].feed(message.kind, message.content),
-                lambda: self._turn(lambda: on_turn(outputs, wait.running, follower.places)),
-            )
+            with self._known(follower):
+                ending = follower.to_end(
+                    lambda message: outputs[message.rank].feed(message.kind, message.content),
+                    lambda: self._turn(lambda: on_turn(outputs, wait.running, follower.places)),
+                )
             for rank, reply in wait.replies.items():
                 outputs[rank].feed_reply(reply)
             self._judge(ending, wait)
@@ -200,7 +201,9 @@ class Runner:
                 for rank, (operation, arguments) in requests.items()
             }
             wait = Wait(members, sent)
-            ending = self._follower(wait, None, on_interrupt).to_end(take, lambda: self._turn(None))
+            follower = self._follower(wait, None, on_interrupt)
+            with self._known(follower):
+                ending = follower.to_end(take, lambda: self._turn(None))
             self._judge(ending, wait)
             if error := stuck_error(ending, self.failure):
                 raise error
@@ -248,6 +251,16 @@ class Runner:
             raise ClusterFailedError("this was given up: the cluster is being recovered in another thread")
         if on_turn is not None:
             on_turn()
+
+    @contextmanager
+    def _known(self, follower: Follower) -> Iterator[None]:
+        """Whatever breaks a request off, afterwards it is known whether the group can be used."""
+        try:
+            yield
+        finally:
+            if follower.blocked:
+                ranks = ", ".join(map(str, follower.blocked))
+                self.failure = self.failure or f"rank {ranks} did not end when the request was broken off"
 
     def _judge(self, ending: Ending, wait: Wait) -> None:
         """Can the group still be used?"""

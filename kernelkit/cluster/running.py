@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from kernelkit.channel.base import Channel, Message, answer_of, has_failed
@@ -115,11 +115,17 @@ def lost(rank: int, exit_: Exit) -> RankLostError:
     """The error for a rank whose process ended."""
     return RankLostError(
         f"rank {rank} on {exit_.host or 'this host'} is gone: its process ended ({exit_})",
-        got="\n    ".join(["its last lines on stderr:", *exit_.stderr[-_SHOWN_LINES:]])
-        if exit_.stderr
-        else "",
+        got="\n    ".join(["its last lines on stderr:", *_last_words(exit_.stderr)]) if exit_.stderr else "",
         cure="%cluster recover (new ranks, with the variables of those that are left)",
     )
+
+
+def _last_words(lines: Sequence[str]) -> Sequence[str]:
+    """The newest lines; of a crash what was said before it, and the innermost lines of Python's report."""
+    fatal = next((i for i, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
+    if fatal is None:
+        return lines[-_SHOWN_LINES:]
+    return lines[max(0, fatal - _SHOWN_LINES // 2) : fatal + _SHOWN_LINES]
 
 
 def call_all(

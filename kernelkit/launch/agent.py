@@ -31,7 +31,7 @@ from typing import Any
 from kernelkit.launch.command import blas_environment, rank_argv
 from kernelkit.launch.openblas import find_openblas
 
-_TAIL_LINES = 20
+_TAIL_LINES = 80
 _POLL_S = 0.005
 
 

@@ -3,14 +3,14 @@
 An evaluation that never ends or that fails leaves arrays behind that MLX hands out to another thread at
 once, with whatever their memory holds. Of a cell that broke, only arrays that it did not touch can be
 trusted. A handle on each array is held while the cell runs: it costs no memory until the array is
-changed, and keeps MLX from computing the new one into the old one's place, so that a change shows.
+changed, and keeps MLX from computing the new one into the old one's place. Whether a variable still is
+what the handle is, MLX's own drawing of the two says, without waiting for either.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import io
 import itertools
 import math
 from collections.abc import Iterator
@@ -18,67 +18,92 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 import numpy as np
+import psutil
 
 from kernelkit.rank import ledger, state
+from kernelkit.rank.graph import holds_collective, is_lazy, is_same
 
-# Each takes some microseconds before every cell.
-_NOTED_ARRAYS = 300
-# More than this is not held twice; a change is then told from where the arrays lie alone.
-_HELD_BYTES = 2**30
+# Each takes less than a microsecond before every cell, and some in a cell that calls collectives.
+_NOTED_ARRAYS = 2_000
+_LONGEST_CONTAINER = 2_000
+# What a cell overwrites is kept until its end; more than this must not be held twice.
+_HELD_BYTES = psutil.virtual_memory().total // 4
 # More than this together stays lazy: it may have been meant to.
 _SECURED_BYTES = 2**30
 
 
 class _Noted(NamedTuple):
-    object_id: int
+    value: Any
     arrays: list[mx.array]
-    addresses: list[int | None]
-    lazy: bool
 
 
 _noted: dict[str, _Noted] = {}
 _unchanged: set[str] = set()
+# Whether what is noted is known to be computed.
+_secured = False
 # Whether the latest cell called collectives; one that did not cannot have been broken by a peer.
 _called = False
 
 
 def remember() -> None:
     """A cell begins: note which variables hold arrays."""
+    global _secured
     _noted.clear()
+    _secured = False
     room, room_bytes = _NOTED_ARRAYS, _HELD_BYTES
     for name, value in list(state.shell.user_ns.items()):
-        found = () if is_own(name, value) else mlx_arrays(value, longest=_NOTED_ARRAYS)
+        found = () if is_own(name, value) else mlx_arrays(value, longest=_LONGEST_CONTAINER)
         arrays = list(itertools.islice(found, room + 1))
-        if not arrays or len(arrays) > room:
-            continue
-        room -= len(arrays)
-        lazy = any(map(is_lazy, arrays))
-        size = nbytes(value)
-        if size <= room_bytes:
+        size = sum(array.nbytes for array in arrays)
+        if arrays and len(arrays) <= room and size <= room_bytes:
+            room -= len(arrays)
             room_bytes -= size
-            _noted[name] = _Noted(id(value), [copy.copy(array) for array in arrays], [], lazy)
-        else:
-            _noted[name] = _Noted(id(value), [], [_address(array) for array in arrays], lazy)
+            _noted[name] = _Noted(value, [copy.copy(array) for array in arrays])
 
 
 def secure() -> None:
     """Before the first collective: compute what earlier cells left lazy. A rank that waits could not."""
+    global _secured
     room = _SECURED_BYTES
     for name, noted in list(_noted.items()):
-        size = sum(array.nbytes for array in noted.arrays)
-        if noted.lazy and noted.arrays and size <= room:
-            room -= size
-            with contextlib.suppress(RuntimeError, ValueError):  # the cell that uses it will say so
-                mx.eval(noted.arrays)
-                _noted[name] = noted._replace(lazy=False)
+        lazy = [array for array in noted.arrays if is_lazy(array)]
+        room -= sum(array.nbytes for array in lazy)
+        if not compute(lazy if room >= 0 else []) and lazy:
+            del _noted[name]
+    _secured = True
+
+
+def settle_large() -> None:
+    """At the end of a cell: compute the user's variables that a dropped collective is part of."""
+    for name, value in sorted(state.shell.user_ns.items()):
+        if not is_own(name, value):
+            mx.eval(
+                [array for array in mlx_arrays(value, longest=_LONGEST_CONTAINER) if holds_collective(array)]
+            )
+
+
+def compute(lazy: list[mx.array]) -> bool:
+    """Compute lazy arrays one by one; not those that a collective is part of, which takes all ranks.
+
+    Returns:
+        Whether all of them are computed now.
+    """
+    done = 0
+    for array in lazy:
+        # What fails is told in the cell that uses it.
+        with contextlib.suppress(RuntimeError, ValueError):
+            if not holds_collective(array):
+                mx.eval(array)
+                done += 1
+    return bool(lazy) and done == len(lazy)
 
 
 def forget() -> None:
     """A cell has ended: keep the names of what it left alone, and let go of the arrays."""
     global _called, _unchanged
-    _called = ledger.count > 0 or bool(ledger.sent or ledger.received)
+    _called = ledger.has_talked()
     user = state.shell.user_ns
-    _unchanged = {name for name in _noted if name in user and _is_unchanged(name, user[name])}
+    _unchanged = {name for name in _noted if _called and name in user and _is_unchanged(name, user[name])}
     _noted.clear()
 
 
@@ -91,27 +116,10 @@ def is_trusted(name: str, value: Any) -> bool:
 
 def _is_unchanged(name: str, value: Any) -> bool:
     noted = _noted.get(name)
-    if noted is None or noted.lazy or id(value) != noted.object_id:
+    if noted is None or not _secured or value is not noted.value:
         return False
-    before = [_address(array) for array in noted.arrays] or noted.addresses
-    return None not in before and before == [_address(array) for array in mlx_arrays(value)]
-
-
-def _address(array: mx.array) -> int | None:
-    """Where the array's numbers lie, or None where there is no one place: lazy, strided, empty."""
-    if is_lazy(array):
-        return None
-    view = memoryview(array)  # type: ignore[arg-type]
-    if not view.c_contiguous or not view.nbytes:
-        return None
-    return int(np.frombuffer(view.cast("B"), np.uint8).ctypes.data)
-
-
-def is_lazy(array: mx.array) -> bool:
-    """Whether the array is still a node of a graph: the drawing of one that is computed has no operation."""
-    drawing = io.StringIO()
-    mx.export_to_dot(drawing, array)
-    return "label" in drawing.getvalue()
+    now = list(itertools.islice(mlx_arrays(value), len(noted.arrays) + 1))
+    return len(now) == len(noted.arrays) and all(map(is_same, now, noted.arrays))
 
 
 def is_own(name: str, value: Any) -> bool:
@@ -126,15 +134,17 @@ def mlx_arrays(value: Any, longest: float = math.inf) -> Iterator[mx.array]:
 
 
 def arrays_in(value: Any, longest: float = math.inf) -> Iterator[mx.array | np.ndarray[Any, Any]]:
-    """The arrays in nested containers of up to a length, each container looked into once."""
+    """The arrays in nested containers that hold up to `longest` items in all, each looked into once."""
     looked_into: set[int] = set()
+    room = longest
     left = [value]
     while left:
         item = left.pop()
         if isinstance(item, mx.array | np.ndarray):
             yield item
-        elif isinstance(item, dict | list | tuple) and len(item) <= longest and id(item) not in looked_into:
+        elif isinstance(item, dict | list | tuple) and len(item) <= room and id(item) not in looked_into:
             looked_into.add(id(item))
+            room -= len(item)
             left += item.values() if isinstance(item, dict) else item
 
 

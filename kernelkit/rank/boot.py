@@ -20,10 +20,12 @@ from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.compilerop import CachingCompiler
-from tornado.ioloop import IOLoop
+from tornado.ioloop import IOLoop, PeriodicCallback
 from traitlets.config import Config
 
 from kernelkit.rank.forked import PrivateIOPubThread
+
+_WAKE_MS = 200
 
 
 class RankShell(ZMQInteractiveShell):
@@ -39,14 +41,17 @@ class RankShell(ZMQInteractiveShell):
     async def run_cell_async(self, raw_cell: str, *args: Any, **kwargs: Any) -> Any:
         """A cell is over when the collectives that it called have run."""
         result = await super().run_cell_async(raw_cell, *args, **kwargs)
-        if result.success and not kwargs.get("silent"):
+        # Also after an error of the user's, so that no other rank is left waiting; MLX's own ends the group.
+        broken = isinstance(result.error_in_exec, RuntimeError | KeyboardInterrupt)
+        if not (kwargs.get("silent") or broken or result.error_before_exec):
             from kernelkit.rank import ledger
 
             try:
                 ledger.settle()
             except (RuntimeError, ValueError, KeyboardInterrupt) as error:
-                result.error_in_exec = error
-                self.showtraceback()
+                if result.success:
+                    self.showtraceback()
+                result.error_in_exec = result.error_in_exec or error
         return result
 
     def _get_exc_info(self, exc_tuple: Any = None) -> Any:
@@ -85,10 +90,11 @@ class RankKernel(IPythonKernel):
         metadata = request.get("metadata", {})
         if (number := metadata.get("kernelkit_cell")) is not None and self.shell is not None:
             self.shell.execution_count = number
+        state.cell = number
         ledger.begin(check=bool(metadata.get("kernelkit_check")))
-        before.remember()
         state.cell_runs = True
         try:
+            before.remember()
             reply = await super().do_execute(code, silent, *args, **kwargs)  # type: ignore[no-untyped-call]
             state.mlx_failed = reply.get("ename") == "RuntimeError"
         finally:
@@ -151,7 +157,7 @@ def _serve(app: RankApp, boot: dict[str, Any], answer: int, errors: TextIO) -> N
     # What a cell writes to stderr goes to the agent as well, at once: if the process dies, these are its
     # last words, and Jupyter's own way collects them for a moment.
     sys.stderr.echo = errors  # type: ignore[union-attr]
-    faulthandler.enable(errors)
+    faulthandler.enable(errors, all_threads=False)
 
     from kernelkit.rank import ops  # after the sockets are bound: mlx takes its time to load
 
@@ -161,6 +167,8 @@ def _serve(app: RankApp, boot: dict[str, Any], answer: int, errors: TextIO) -> N
         with os.fdopen(answer, "w") as out:
             out.write(json.dumps({"pid": os.getpid(), **app.bound_ports()}) + "\n")
 
+    # A signal's handler runs when the main thread does something; while it awaits, it must be woken for that.
+    PeriodicCallback(lambda: None, _WAKE_MS).start()
     # From inside the running loop: ipykernel sets its handlers in `start`, from another thread than
     # the one that polls the sockets, and a message that came before may lie there unseen for ever.
     IOLoop.current().add_callback(announce)

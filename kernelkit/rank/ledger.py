@@ -23,10 +23,17 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 
+from kernelkit.errors import CollectiveMismatchError
 from kernelkit.rank import agree, state
+from kernelkit.rank.graph import is_lazy
 
 # A training loop may run for days: old calls are dropped, the count goes on.
 _KEPT_CALLS = 10_000
+
+# Results that are held until the end of their cell, so that it can compute them whoever dropped them.
+_HELD_RESULT_BYTES = 2**20
+_HELD_RESULTS = 256
+_SHOWN_SOURCE = 120
 
 _COLLECTIVES = ("all_sum", "all_max", "all_min", "all_gather", "sum_scatter")
 _PEER_TO_PEER = ("send", "recv", "recv_like")
@@ -47,14 +54,22 @@ class _Call(NamedTuple):
 
 calls: deque[_Call] = deque(maxlen=_KEPT_CALLS)
 count = 0
+# Of the group's whole life: what was sent in one cell may be received in the next.
 sent: dict[int, int] = {}
 received: dict[int, int] = {}
+_talked_before = {"sent": 0, "received": 0}
 checking = False
 # Called before the first collective of a cell.
 before_first: list[Callable[[], None]] = []
+# Called at the end of a cell that dropped large results.
+at_settle: list[Callable[[], None]] = []
 settling = False
-# Results that were built in this cell and may not have been computed yet.
-_pending: dict[int, weakref.ref[mx.array]] = {}
+# How many functions are being traced by `mx.compile` just now.
+tracing = 0
+# Results of this cell that may not have been computed yet, in the order of the calls.
+_pending: list[mx.array | weakref.ref[mx.array]] = []
+_prune_at = _HELD_RESULTS
+_dropped_checksum = 0
 
 
 def install() -> None:
@@ -63,6 +78,7 @@ def install() -> None:
         setattr(mx.distributed, name, _collective(name, getattr(mx.distributed, name)))
     for name in _PEER_TO_PEER:
         setattr(mx.distributed, name, _peer_to_peer(name, getattr(mx.distributed, name)))
+    mx.compile = _compile(mx.compile)
 
 
 def begin(*, check: bool = False) -> None:
@@ -71,38 +87,55 @@ def begin(*, check: bool = False) -> None:
     Args:
         check: compare each collective with the other ranks before it runs, and run it at once.
     """
-    global count, checking
+    global count, checking, _prune_at, _dropped_checksum
     calls.clear()
-    sent.clear()
-    received.clear()
     _pending.clear()
+    _prune_at, _dropped_checksum = _HELD_RESULTS, 0
     count, checking = 0, check
+    _talked_before.update(sent=sum(sent.values()), received=sum(received.values()))
+
+
+def has_talked() -> bool:
+    """Whether the program called anything of the group since `begin`."""
+    now = {"sent": sum(sent.values()), "received": sum(received.values())}
+    return count > 0 or now != _talked_before
 
 
 def settle() -> None:
     """Compute the collectives of this cell that are still to be computed.
 
     A result that is left lazy would make the first rank that looks at it in a later cell wait for
-    the others, for ever if they do not look. So a collective runs in the cell that called it.
+    the others, for ever if they do not look. So a collective runs in the cell that called it: on every
+    rank, in the order of the calls, also where a rank has dropped the result.
     """
     global settling
-    waiting = [array for ref in list(_pending.values()) if (array := ref()) is not None]
+    waiting, large = [], False
+    for held in _pending:
+        array = held() if isinstance(held, weakref.ref) else held
+        large = large or array is None
+        waiting += [array] if array is not None else []
     _pending.clear()
     settling = True
     try:
-        for array in waiting:  # in the order of the calls, which is the same on all ranks
+        for array in waiting:
             with contextlib.suppress(ValueError):  # a stand-in that a transformed function let escape
                 mx.eval(array)
+        for action in at_settle if large else ():
+            action()
     finally:
         settling = False
 
 
 def summary() -> dict[str, int]:
     """Count and checksum of the collectives, equal on ranks that called the same in the same order."""
-    checksum = 0
+    checksum = _dropped_checksum
     for call in calls:
-        checksum = zlib.crc32(f"{call.op}{call.shape}{call.dtype}".encode(), checksum)
+        checksum = _add(checksum, call)
     return {"calls": count, "checksum": checksum}
+
+
+def _add(checksum: int, call: _Call) -> int:
+    return zlib.crc32(f"{call.op}{call.shape}{call.dtype}".encode(), checksum)
 
 
 def ledger(last: int = _KEPT_CALLS) -> list[dict[str, Any]]:
@@ -114,12 +147,15 @@ def ledger(last: int = _KEPT_CALLS) -> list[dict[str, Any]]:
 
 
 def describe(code: CodeType, last_instruction: int) -> dict[str, Any]:
-    """`line`, `source`, and `file` where it is not the cell: of a place in the program."""
+    """`line`, `source`, and `file` where it is not the running cell: of a place in the program."""
     name = code.co_filename
-    file = "" if name in state.shell.compile._filename_map else Path(name).name
+    number = state.shell.compile._filename_map.get(name)
+    file = Path(name).name if number is None else "" if number == state.cell else f"In[{number}]"
     for start, end, line in code.co_lines():
         if start <= last_instruction < end and line is not None:
-            return {"file": file, "line": line, "source": linecache.getline(name, line).strip()}
+            source = linecache.getline(name, line).strip()
+            cut = source if len(source) <= _SHOWN_SOURCE else f"{source[:_SHOWN_SOURCE]}…"
+            return {"file": file, "line": line, "source": cut}
     return {"file": file, "line": 0, "source": ""}
 
 
@@ -136,9 +172,9 @@ def _collective(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     def collective(*args: Any, **kwargs: Any) -> Any:
         out = original(*args, **kwargs)  # first: it refuses wrong arguments before anything is counted
         group = kwargs.get("group")
-        if group is not None and group.size() != state.world_size:
-            return out  # of a part of the ranks: the others' ledgers do not hold it
-        x = args[0] if args else kwargs["x"]
+        if tracing or (group is not None and group.size() != state.world_size):
+            return out  # not run now, or by a part of the ranks: the others' ledgers do not hold it
+        x = mx.array(args[0] if args else kwargs["x"])
         _note(_Call(name, x.shape, x.dtype, _caller()), out, group)
         return out
 
@@ -154,29 +190,70 @@ def _peer_to_peer(name: str, original: Callable[..., Any]) -> Callable[..., Any]
     def peer_to_peer(*args: Any, **kwargs: Any) -> Any:
         out = original(*args, **kwargs)
         peer = int(args[at] if len(args) > at else kwargs[keyword])
-        counts[peer] = counts.get(peer, 0) + 1
-        _remember(out)
+        if not tracing:
+            counts[peer] = counts.get(peer, 0) + 1
+            _remember(out)
         return out
 
     return peer_to_peer
 
 
+def _compile(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`mx.compile` runs a function once, to learn its graph: what it calls then is not counted."""
+
+    @functools.wraps(original)
+    def compile_(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        @functools.wraps(fun)
+        def traced(*inner: Any, **named: Any) -> Any:
+            global tracing
+            tracing += 1
+            try:
+                return fun(*inner, **named)
+            finally:
+                tracing -= 1
+
+        return original(traced, *args, **kwargs)
+
+    return compile_
+
+
 def _note(call: _Call, out: mx.array, group: mx.distributed.Group | None) -> None:
-    global count
+    global count, _dropped_checksum
     if not count and state.cell_runs:
         for action in before_first:
             action()
+    if len(calls) == _KEPT_CALLS:
+        _dropped_checksum = _add(_dropped_checksum, calls[0])
     calls.append(call)
     count += 1
     if checking:
-        agree.before_running(call.to_dict(count - 1), group)
+        try:
+            agree.before_running(call.to_dict(count - 1), group)
+        except CollectiveMismatchError:  # it does not run, and so was not called
+            calls.pop()
+            count -= 1
+            raise
     if not (checking and agree.run_at_once(out)):
         _remember(out)
 
 
 def _remember(out: mx.array) -> None:
-    key = id(out)
-    _pending[key] = weakref.ref(out, lambda _: _pending.pop(key, None))
+    """Hold a result; a large one must be free to go, so only what is left of it is computed in the end."""
+    global _prune_at
+    if not state.cell_runs:
+        return
+    if len(_pending) >= _prune_at:
+        oldest = _pending[0]
+        computed = isinstance(oldest, weakref.ref) or not is_lazy(oldest)
+        if computed:
+            _pending[:] = [held for held in _pending if _may_be_lazy(held)]
+        _prune_at = max(_HELD_RESULTS, 2 * len(_pending))
+    _pending.append(out if out.nbytes <= _HELD_RESULT_BYTES else weakref.ref(out))
+
+
+def _may_be_lazy(held: mx.array | weakref.ref[mx.array]) -> bool:
+    array = held() if isinstance(held, weakref.ref) else held
+    return array is not None and is_lazy(array)
 
 
 def _caller() -> Place:

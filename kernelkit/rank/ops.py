@@ -71,5 +71,6 @@ def prepare(shell: Any, *, rank: int, world_size: int) -> None:
     state.rank, state.world_size = rank, world_size
     if world_size > 1:
         ledger.before_first.append(before.secure)
+        ledger.at_settle.append(before.settle_large)
         ledger.install()
     group.bind_names()

@@ -6,7 +6,6 @@ behind; `before` knows what that is.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import threading
@@ -14,23 +13,25 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
+from mlx.nn.layers.base import Module
 
 from kernelkit import values
 from kernelkit.errors import TransferError
 from kernelkit.rank import before, state, watch
+from kernelkit.rank.graph import is_lazy
 
-_ENCODE_S = 1.0
+_ENCODE_S = 2.0
+_SLOWEST_BYTES_PER_S = 5e7
+# Exactly these: a subclass would come back as the plain type.
+_CARRIED = {type(None), bool, int, float, complex, str, bytes, list, tuple, dict, mx.array, np.ndarray}
 
 
 def compute() -> None:
     """In the main thread, where it is free: compute what is lazy, which only this thread can."""
     for name, value in list(state.shell.user_ns.items()):
-        if before.is_own(name, value):
-            continue
-        lazy = [array for array in before.mlx_arrays(value) if before.is_lazy(array)]
-        # One by one: what depends on a peer that is gone fails alone.
-        with contextlib.suppress(RuntimeError, ValueError):
-            mx.eval(lazy)
+        if not before.is_own(name, value):
+            before.compute([array for array in before.mlx_arrays(value) if is_lazy(array)])
 
 
 def rescuable(suspect: bool) -> dict[str, Any]:
@@ -55,7 +56,9 @@ def rescuable(suspect: bool) -> dict[str, Any]:
             modules[name] = value.__name__
         elif isinstance(value, FunctionType | type):
             left[name] = "defined in a cell, run it again"
-        elif any(map(before.is_lazy, arrays)):
+        elif odd := _odd_type(value):
+            left[name] = odd
+        elif any(map(is_lazy, arrays)):
             left[name] = "not computed"
         elif arrays and suspect and not before.is_trusted(name, value):
             left[name] = "changed in the cell that broke"
@@ -64,34 +67,52 @@ def rescuable(suspect: bool) -> dict[str, Any]:
     return {"sizes": sizes, "modules": modules, "left": left}
 
 
-def rescue(name: str) -> str:
-    """Encode one variable; its buffers go along as an event.
+def rescue(names: list[str]) -> dict[str, Any]:
+    """Encode variables; their buffers go along as an event, those of the first variable first.
 
-    Raises:
-        TransferError: it is of a kind that cannot be carried, or takes too long.
+    Returns:
+        `trees`: name to its encoded tree, as JSON, and its number of buffers; `failed`: name to why.
+        Names in neither were not reached in time.
     """
-    value = state.shell.user_ns.get(name)
-    done: list[tuple[Any, list[values.Buffer]]] = []
-    failed: list[TransferError] = []
+    trees: dict[str, tuple[str, int]] = {}
+    failed: dict[str, str] = {}
+    buffers: list[values.Buffer] = []
+    user = {name: state.shell.user_ns[name] for name in names if name in state.shell.user_ns}
 
     def encode() -> None:
-        try:
-            # A stream of its own: the default one may be stuck in a collective.
-            with mx.stream(mx.new_stream(mx.cpu)):
-                done.append(values.encode(value, name))
-        except TransferError as error:
-            failed.append(error)
+        # A stream of its own: the default one may be stuck in a collective.
+        with mx.stream(mx.new_stream(mx.cpu)):
+            for name, value in user.items():
+                try:
+                    tree, mine = values.encode(value, name)
+                except TransferError as error:
+                    failed[name] = error.got or error.what
+                    continue
+                buffers.extend(mine)
+                trees[name] = (json.dumps(tree), len(mine))
 
     thread = threading.Thread(target=encode, name="kernelkit-rescue", daemon=True)
     thread.start()
-    thread.join(_ENCODE_S + before.nbytes(value) / 1e9)
-    if failed:
-        raise failed[0]
-    if not done:
-        raise TransferError(f"{name} was not encoded in time")
-    tree, buffers = done[0]
-    state.publish({"event": "buffers"}, buffers)
-    return json.dumps(tree)
+    thread.join(_ENCODE_S + sum(map(before.nbytes, user.values())) / _SLOWEST_BYTES_PER_S)
+    reached = dict(trees)  # it may go on
+    state.publish({"event": "buffers"}, buffers[: sum(count for _, count in reached.values())])
+    return {"trees": reached, "failed": dict(failed)}
+
+
+def _odd_type(value: Any) -> str:
+    """Why a variable would come back as something else than it is, or nothing."""
+    seen: set[int] = set()
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, Module):
+            return "an nn.Module, make it again"
+        if type(item) not in _CARRIED and not isinstance(item, np.generic):
+            return f"{type(item).__module__}.{type(item).__qualname__}"
+        if isinstance(item, dict | list | tuple) and id(item) not in seen:
+            seen.add(id(item))
+            left += [*item, *item.values()] if isinstance(item, dict) else item
+    return ""
 
 
 def import_modules(modules: dict[str, str]) -> list[str]:

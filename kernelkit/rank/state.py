@@ -22,6 +22,8 @@ loaded: Loaded | None = None
 operation = ""
 # From a cell's first line until it is known how it ended.
 cell_runs = False
+# The number that the notebook gave it.
+cell: int | None = None
 # Whether MLX raised in the latest cell: arrays of that cell may then hold anything.
 mlx_failed = False
 
