@@ -116,6 +116,7 @@ class Place:
 
 
 Places = Mapping[int, Place]
+NOWHERE: Places = {}
 
 
 def behind(place: Place, places: Places) -> list[int]:
@@ -140,6 +141,11 @@ def awaited(place: Place, places: Places) -> str:
     peer = late[0]
     is_send = place.sent.get(peer, 0) > places[peer].received.get(place.rank, 0)
     return f"send to rank {peer}" if is_send else f"recv from rank {peer}"
+
+
+def is_blocked(place: Place, places: Places) -> bool:
+    """Whether a rank stands in MLX, still, and another is behind it."""
+    return place.state == "running" and place.in_mlx and place.still_s > 0 and bool(behind(place, places))
 
 
 def sentence(place: Place, places: Places) -> str:

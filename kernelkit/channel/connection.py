@@ -12,6 +12,9 @@ import zmq
 from jupyter_client.client import KernelClient
 
 
+_LOOK_S = 0.5
+
+
 @dataclass(frozen=True)
 class Keys:
     """What lets a client in: Jupyter's signing key and one CURVE pair. Never printed."""
@@ -68,9 +71,13 @@ def await_message(
     socket: Any, client: KernelClient, kind: str, deadline_s: float, parent: str | None = None
 ) -> dict[str, Any] | None:
     """The next message of that kind (and for that request), dropping others; None after the deadline."""
-    while (left_s := deadline_s - time.monotonic()) > 0:
-        # Short turns, so that Ctrl-C in the notebook is seen.
-        if not socket.poll(min(left_s, 0.1) * 1000):
+    while True:
+        left_s = deadline_s - time.monotonic()
+        # Short turns, so that Ctrl-C in the notebook is seen; and a look in any case, for what came while
+        # another rank was waited for.
+        if not socket.poll(max(0.0, min(left_s, 0.1)) * 1000) or left_s < -_LOOK_S:
+            if left_s <= 0:
+                return None
             continue
         _, raw = client.session.recv(socket, mode=zmq.NOBLOCK)
         if raw is None:

@@ -12,14 +12,16 @@ from kernelkit.cluster.observe import Observer, as_places, place_of
 from kernelkit.cluster.running import Crew, Wait
 from kernelkit.errors import RankLostError
 from kernelkit.interrupts import Interrupts
-from kernelkit.places import Call, Place, Places, deadlock, first_difference
+from kernelkit.places import NOWHERE, Call, Place, Places, deadlock, first_difference, is_blocked
 from kernelkit.units import format_seconds
 
 # After a rank's error the others get this long to end by themselves before they are interrupted.
 ERROR_GRACE_S = 2.0
 # An interrupted rank that has not ended by then is blocked where no interrupt reaches it.
 INTERRUPT_GRACE_S = 2.0
-ASK_TIMEOUT_S = 1.0
+# One that stands in a collective which another has not entered is known to be.
+BLOCKED_GRACE_S = 0.3
+ASK_TIMEOUT_S = 0.8
 # So long a rank must have stood in MLX before a wait that can have no end is called one.
 DEADLOCK_S = 1.4
 # The longest turn that counts as time spent: a laptop that slept has used up nobody's patience.
@@ -165,16 +167,19 @@ class Follower:
         return Ending(
             reason,
             why,
-            self._interrupt(on_message),
+            self._interrupt(on_message, places),
             places,
             {rank: reports[rank]["stack"] for rank in running if rank in reports},
             ledgers_of(reports, self._world_size, self._takes_part),
         )
 
-    def _interrupt(self, on_message: OnMessage) -> tuple[int, ...]:
+    def _interrupt(self, on_message: OnMessage, places: Places = NOWHERE) -> tuple[int, ...]:
         """Interrupt what still runs, and say what did not follow."""
-        self._crew.channel.interrupt(self._wait.running)
-        self._wait.until_done(INTERRUPT_GRACE_S, on_message)
+        running = self._wait.running
+        blocked = places and all(is_blocked(places[rank], places) for rank in running)
+        ends_s = time.monotonic() + (BLOCKED_GRACE_S if blocked else INTERRUPT_GRACE_S)
+        self._crew.channel.interrupt(running)
+        self._wait.until_done(ends_s - time.monotonic(), on_message)
         return tuple(self._wait.running)
 
     def _all_places(self, reports: Mapping[int, Any]) -> dict[int, Place]:

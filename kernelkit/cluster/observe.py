@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kernelkit.channel.base import Channel, Message, answer_of, has_failed
@@ -115,6 +116,8 @@ def place_of(rank: int, state: State, answer: Mapping[str, Any], still_s: float 
 def as_places(places: Places, answers: Mapping[int, Mapping[str, Any]]) -> dict[int, Place]:
     """`places` with newer answers put in; how long a rank has stood still is kept."""
     return {
-        rank: place_of(rank, place.state, answers[rank], place.still_s) if rank in answers else place
+        rank: place_of(rank, place.state, answers[rank], place.still_s)
+        if rank in answers
+        else replace(place, state="silent" if place.state == "running" else place.state)
         for rank, place in places.items()
     }

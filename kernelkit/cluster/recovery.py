@@ -107,6 +107,8 @@ def salvage(members: Members, suspects: Sequence[int] = ()) -> dict[int, Kept]:
     """
     exits = members.agent.exits
     living = [rank for rank in members.facts if rank not in exits] if members.agent.alive else []
+    answering = members.channel.ask(living, "where", {}, _LIST_S)
+    living = [rank for rank in living if rank in answering]
     _compute(members, living)
     lists: dict[int, Any] = {}
     for rank in living:

@@ -109,6 +109,8 @@ class LocalAgent:
             # The ranks follow by the end of their own standard input.
             self._process.kill()
         self._reader.join(_LEAVE_S)
+        if not self._reader.is_alive() and self._process.stdout is not None:
+            self._process.stdout.close()
 
     def _read(self) -> None:
         assert self._process.stdout

@@ -7,10 +7,8 @@ from html import escape
 
 from kernelkit.outputs import RankOutput
 from kernelkit.outputs.fold import tokens_of
-from kernelkit.places import Places, awaited, sentence
+from kernelkit.places import NOWHERE, Places, awaited, sentence
 from kernelkit.units import format_seconds
-
-NOWHERE: Places = {}
 
 _TAIL_LINES = 12
 _TAIL_CHARS = 20_000

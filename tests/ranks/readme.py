@@ -54,7 +54,8 @@ def _caption(matrix: Mapping[str, Any], chaos: Mapping[str, Any]) -> str:
     machine, cases, random = matrix["machine"], matrix["summary"], chaos["summary"]
     return (
         f"{cases['cases']} cases: {cases['wrong']} with a wrong error or value, "
-        f"{cases['targets_missed']} slower than their target (a stuck group from when it can be told, Ctrl-C until the prompt is back). "
+        f"{cases['targets_missed']} slower than their target "
+        "(a stuck group from when it can be told, Ctrl-C until the prompt is back). "
         f"Out of memory: {matrix['out_of_memory']}. `make chaos`, seed {chaos['seed']}: "
         f"{random['cases']} random faults, {random['hangs']} hangs, {random['wrong']} wrong, "
         f"{random['with_leftovers']} leftovers. "
