@@ -45,9 +45,9 @@ lint: install
 
 # The parsers' 10,000 examples each keep one core busy while the other tests mostly wait.
 test: lint
-	@$(BIN)/pytest -q tests/test_properties.py > build-properties.log 2>&1 & properties=$$!; \
+	@$(BIN)/pytest -q tests/test_properties.py > .venv/properties.log 2>&1 & properties=$$!; \
 	  $(BIN)/pytest tests --ignore=tests/test_properties.py; status=$$?; \
-	  wait $$properties || status=1; cat build-properties.log; rm -f build-properties.log; exit $$status
+	  wait $$properties || status=1; cat .venv/properties.log; rm -f .venv/properties.log; exit $$status
 	$(BIN)/pytest --nbval --nbval-cell-timeout=180 --nbval-kernel-startup-timeout=60 notebooks
 
 notebooks: install

@@ -11,7 +11,6 @@ from typing import Any
 import zmq
 from jupyter_client.client import KernelClient
 
-
 _LOOK_S = 0.5
 
 
