@@ -44,6 +44,7 @@ def step(): pass
 class Thing: pass
 thing, numbers, held = Thing(), (i for i in ()), []
 held.append(held)
+net, many = nn.Linear(2, 2), type("Sub", (dict,), {})(a=1)
 """)
     show = "[repr(v) for v in (lazy, half, zero, empty, table, text, flag, whole, big, where.__name__)]"
     shown = fresh.run(show, ranks=[0])[0].value_repr
@@ -54,7 +55,8 @@ held.append(held)
     names = sorted([*arrays, "big", "flag", "np", "nothing", "text", "where", "whole"])
     assert recovery.carried == {0: names, 1: []}
     assert recovery.left[1] == {"": "everything: its process ended (killed by SIGKILL)"}
-    assert set(recovery.left[0]) == {"step", "Thing", "thing", "numbers", "held"}
+    assert set(recovery.left[0]) == {"step", "Thing", "thing", "numbers", "held", "net", "many"}
+    assert recovery.left[0]["net"] == "an nn.Module, make it again"
     assert recovery.left[0]["step"] == "defined in a cell, run it again"
     assert "deeper" in recovery.left[0]["held"]
     assert fresh.run(show, ranks=[0])[0].value_repr == shown

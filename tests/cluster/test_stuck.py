@@ -132,6 +132,60 @@ def test_a_collective_runs_in_the_cell_that_called_it(cluster: Cluster) -> None:
     assert values(cluster, SUM) == ["array([2], dtype=float32)"] * 2
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "expected"),
+    [
+        # a result that only a derived, lazy value is left of
+        ("loss = mx.distributed.all_sum(mx.array(rank + 1.0)) / world_size", "loss.item()", ["1.5", None]),
+        ("big = mx.distributed.all_sum(mx.ones((1024, 1024))) / 2", "big[0, 0].item()", ["1.0", None]),
+        # a result that one rank drops, or looks at alone
+        (f"tmp = {SUM}\nif rank == 1: del tmp", f"{SUM}.item()", ["2.0", None]),
+        (
+            f"def f():\n    t = {SUM}\n    return t.item() if rank == 0 else 0\nseen = f()",
+            "seen",
+            ["2.0", None],
+        ),
+    ],
+)
+def test_results_that_are_dropped_are_computed_all_the_same(
+    cluster: Cluster, first: str, then: str, expected: list[str | None]
+) -> None:
+    cluster.run(first, timeout_s=20)
+    alone = then if "all_sum" not in then else f"v = {then}\nv if rank == 0 else None"
+    ranks = None if "all_sum" in then else [0]
+    result = cluster.run(alone, ranks=ranks, timeout_s=20)
+    assert result[0].value_repr == expected[0]
+    assert values(cluster, SUM) == ["array([2], dtype=float32)"] * 2
+
+
+def test_an_error_after_a_collective_leaves_nobody_waiting(cluster: Cluster) -> None:
+    with pytest.raises(RankError, match="rank 0 raised NameError"):
+        cluster.run(f"y = {SUM}\nif rank == 0: oops")
+    assert values(cluster, SUM) == ["array([2], dtype=float32)"] * 2
+
+
+def test_what_mx_compile_traces_is_not_compared(cluster: Cluster) -> None:
+    cluster.run("@mx.compile\ndef step(x): return mx.distributed.all_sum(x.sum())\nstep(mx.ones(4))")
+    for check in (False, True):
+        result = cluster.run("step(mx.ones(4 - rank)).item()", check=check, timeout_s=20)
+        assert [output.value_repr for output in result.values()] == ["7.0", "7.0"]
+        assert not result.warning
+
+
+def test_numbers_are_summed_as_mlx_does(cluster: Cluster) -> None:
+    assert values(cluster, "mx.distributed.all_sum(1.5)") == ["array(3, dtype=float32)"] * 2
+
+
+def test_a_callback_that_raises_leaves_no_rank_at_work(cluster: Cluster) -> None:
+    def on_turn(*_: Any) -> None:
+        raise LookupError("the widget is gone")
+
+    with pytest.raises(LookupError):
+        cluster.run("import time; time.sleep(600)", on_turn=on_turn)
+    assert cluster.state == "idle"
+    assert values(cluster, SUM) == ["array([2], dtype=float32)"] * 2
+
+
 def test_the_functions_in_front_of_collectives_are_not_in_tracebacks(cluster: Cluster) -> None:
     with pytest.raises(RankError) as caught:
         cluster.run("mx.distributed.all_sum('text')")
