@@ -16,7 +16,7 @@ from kernelkit.values import Buffer, shifted
 from kernelkit.views.table import html_table, text_table
 
 _LIST_S = 1.0
-_FREE_S = 0.5
+_FREE_S = 0.8
 _COMPUTE_S = 1.0
 _FETCH_S = 4.0
 _SLOWEST_BYTES_PER_S = 2e7

@@ -107,16 +107,20 @@ def forget() -> None:
     _noted.clear()
 
 
-def is_trusted(name: str, value: Any) -> bool:
-    """Whether a variable with arrays is as it was before the running or latest cell, and computed then."""
+def is_trusted(name: str, value: Any, *, in_mlx: bool) -> bool:
+    """Whether a variable with arrays is as it was before the running or latest cell, and computed then.
+
+    Args:
+        in_mlx: the main thread is in a call of MLX, which may be computing what was lazy.
+    """
     if state.cell_runs:
-        return _is_unchanged(name, value)
+        return (_secured or not in_mlx) and _is_unchanged(name, value)
     return name in _unchanged or not _called
 
 
 def _is_unchanged(name: str, value: Any) -> bool:
     noted = _noted.get(name)
-    if noted is None or not _secured or value is not noted.value:
+    if noted is None or value is not noted.value:
         return False
     now = list(itertools.islice(mlx_arrays(value), len(noted.arrays) + 1))
     return len(now) == len(noted.arrays) and all(map(is_same, now, noted.arrays))

@@ -48,6 +48,7 @@ def rescuable(suspect: bool) -> dict[str, Any]:
     modules: dict[str, str] = {}
     left: dict[str, str] = {}
     suspect = suspect or state.mlx_failed or watch.doing() != "idle"
+    in_mlx = bool(watch.where()["in_mlx"])
     for name, value in list(state.shell.user_ns.items()):
         if before.is_own(name, value):
             continue
@@ -60,7 +61,7 @@ def rescuable(suspect: bool) -> dict[str, Any]:
             left[name] = odd
         elif any(map(is_lazy, arrays)):
             left[name] = "not computed"
-        elif arrays and suspect and not before.is_trusted(name, value):
+        elif arrays and suspect and not before.is_trusted(name, value, in_mlx=in_mlx):
             left[name] = "changed in the cell that broke"
         else:
             sizes[name] = before.nbytes(value)

@@ -45,7 +45,10 @@ class Harness:
         self._cluster: Cluster | None = None
         self._left = Leftovers(self._watched)
         self._token = 0
-        self._model = str(tiny.build(folder / "model", "qwen2", num_hidden_layers=8, num_key_value_heads=4))
+        # 12 heads divide by 2, 3 and 4 ranks.
+        heads = {"hidden_size": 48, "num_attention_heads": 12, "num_key_value_heads": 12}
+        shape = {"num_hidden_layers": 8, "intermediate_size": 96, **heads}
+        self._model = str(tiny.build(folder / "model", "qwen2", **shape))
         self._said: dict[str, str] = {}  # by strategy and size, what the model says when nothing is wrong
 
     def run(self, case: Case, then: Then = "recover") -> Outcome:
@@ -133,7 +136,7 @@ class Harness:
             told_s = max(told_s, started_s + TIMEOUT_S)
         elif case.phase.kind == "stuck" and case.fault.ended_by == "itself":
             told_s = max(_reached_s(cluster))
-        outcome.detection_s = ended_s - told_s
+        outcome.detection_s = ended_s - told_s if trigger.at_s else None
 
     def _meet(self, case: Case, outcome: Outcome, cluster: Cluster, trigger: Trigger) -> str:
         """Until the error is raised; gives the warning where there is none."""
