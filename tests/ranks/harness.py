@@ -136,7 +136,7 @@ class Harness:
             told_s = max(told_s, started_s + TIMEOUT_S)
         elif case.phase.kind == "stuck" and case.fault.ended_by == "itself":
             told_s = max(_reached_s(cluster))
-        outcome.detection_s = ended_s - told_s if trigger.at_s else None
+        outcome.detection_s = ended_s - told_s if told_s else None
 
     def _meet(self, case: Case, outcome: Outcome, cluster: Cluster, trigger: Trigger) -> str:
         """Until the error is raised; gives the warning where there is none."""
