@@ -167,16 +167,18 @@ class Follower:
         return Ending(
             reason,
             why,
-            self._interrupt(on_message, places),
+            self._interrupt(on_message, places, is_sure=reason == "deadlock"),
             places,
             {rank: reports[rank]["stack"] for rank in running if rank in reports},
             ledgers_of(reports, self._world_size, self._takes_part),
         )
 
-    def _interrupt(self, on_message: OnMessage, places: Places = NOWHERE) -> tuple[int, ...]:
+    def _interrupt(
+        self, on_message: OnMessage, places: Places = NOWHERE, *, is_sure: bool = False
+    ) -> tuple[int, ...]:
         """Interrupt what still runs, and say what did not follow."""
         running = self._wait.running
-        blocked = places and all(is_blocked(places[rank], places) for rank in running)
+        blocked = is_sure or (places and all(is_blocked(places[rank], places) for rank in running))
         ends_s = time.monotonic() + (BLOCKED_GRACE_S if blocked else INTERRUPT_GRACE_S)
         self._crew.channel.interrupt(running)
         self._wait.until_done(ends_s - time.monotonic(), on_message)

@@ -59,7 +59,7 @@ def _caption(matrix: Mapping[str, Any], chaos: Mapping[str, Any]) -> str:
         f"Out of memory: {matrix['out_of_memory']}. `make chaos`, seed {chaos['seed']}: "
         f"{random['cases']} random faults, {random['hangs']} hangs, {random['wrong']} wrong, "
         f"{random['with_leftovers']} leftovers. "
-        f"{machine['cpu']}, {machine['cores']} cores, which four ranks share."
+        f"{machine['cpu']}, {machine['cores']} cores; other work ran beside it."
     )
 
 
