@@ -126,7 +126,7 @@ class Follower:
         last_s = time.monotonic()
         while self._wait.running:
             self._wait.turn(on_message, self._observer.take)
-            self._observer.turn()
+            self._observer.turn(self._wait.running)
             on_turn()
             now_s = time.monotonic()
             self._spent_s += min(now_s - last_s, _LONGEST_TURN_S)
@@ -151,7 +151,7 @@ class Follower:
         if self._limits.timeout_s is not None and self._spent_s > self._limits.timeout_s:
             return "timeout", f"the cell did not end within {format_seconds(self._limits.timeout_s)}"
         places = self.places
-        if self._failed_s is None and (why := deadlock(places, DEADLOCK_S)):
+        if self._failed_s is None and self._observer.settled and (why := deadlock(places, DEADLOCK_S)):
             return "deadlock", why
         for rank, place in places.items():
             if place.state == "running" and place.in_mlx and place.still_s >= self._limits.stuck_s:

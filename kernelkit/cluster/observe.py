@@ -29,11 +29,27 @@ class Observer:
         self._channel = channel
         self._takes_part = frozenset(takes_part)
         self._ranks = {rank: _Watched(rank) for rank in range(world_size)}
-        self._next_s = time.monotonic() + FIRST_LOOK_S
+        self._running = tuple(takes_part)
+        self._changed_s = time.monotonic()
+        self._next_s = self._changed_s + FIRST_LOOK_S
 
-    def turn(self) -> None:
-        """Ask, when it is time to."""
+    @property
+    def settled(self) -> bool:
+        """Whether every rank that answers was asked after the latest one ended.
+
+        Before that, what is known of the ended one is older than its last collectives.
+        """
+        return all(watched.seen_for_s > self._changed_s or watched.silent for watched in self._ranks.values())
+
+    def turn(self, running: Sequence[int]) -> None:
+        """Ask, when it is time to.
+
+        Args:
+            running: the ranks that have not ended.
+        """
         now_s = time.monotonic()
+        if tuple(running) != self._running:
+            self._running, self._changed_s = tuple(running), now_s
         if now_s < self._next_s:
             return
         self._next_s = now_s + INTERVAL_S
@@ -58,11 +74,10 @@ class Observer:
         """
         if not any(watched.seen for watched in self._ranks.values()):
             return {}
-        now_s = time.monotonic()
         places = {}
         for rank, watched in self._ranks.items():
             state: State = "running" if rank in running else "ended"
-            if watched.asked and now_s - watched.asked_s > SILENT_S:
+            if watched.silent:
                 state = "silent"
             elif rank not in self._takes_part:
                 state = "absent"
@@ -79,7 +94,12 @@ class _Watched:
         self.asked_s = 0.0
         self.seen: dict[str, Any] = {}
         self.seen_s = 0.0
+        self.seen_for_s = 0.0  # when it was asked what it answered last
         self.still_s = 0.0
+
+    @property
+    def silent(self) -> bool:
+        return bool(self.asked) and time.monotonic() - self.asked_s > SILENT_S
 
     def move(self, answer: dict[str, Any], now_s: float) -> None:
         if self.seen:
@@ -89,7 +109,7 @@ class _Watched:
             stood = all(answer[name] == self.seen[name] for name in ("calls", "line", "in_mlx"))
             waited = worked_s < _WAITING_SHARE * passed_s
             self.still_s = self.still_s + passed_s if stood and waited else 0.0
-        self.seen, self.seen_s = answer, now_s
+        self.seen, self.seen_s, self.seen_for_s = answer, now_s, self.asked_s
 
 
 def place_of(rank: int, state: State, answer: Mapping[str, Any], still_s: float = 0.0) -> Place:

@@ -68,7 +68,7 @@ def secure() -> None:
     for name, noted in list(_noted.items()):
         lazy = [array for array in noted.arrays if is_lazy(array)]
         room -= sum(array.nbytes for array in lazy)
-        if not compute(lazy if room >= 0 else []) and lazy:
+        if lazy and (room < 0 or not compute(lazy)):
             del _noted[name]
     _secured = True
 
@@ -95,13 +95,13 @@ def compute(lazy: list[mx.array]) -> bool:
             if not holds_collective(array):
                 mx.eval(array)
                 done += 1
-    return bool(lazy) and done == len(lazy)
+    return done == len(lazy)
 
 
 def forget() -> None:
     """A cell has ended: keep the names of what it left alone, and let go of the arrays."""
     global _called, _unchanged
-    _called = ledger.has_talked()
+    _called = ledger.talked
     user = state.shell.user_ns
     _unchanged = {name for name in _noted if _called and name in user and _is_unchanged(name, user[name])}
     _noted.clear()

@@ -57,9 +57,10 @@ count = 0
 # Of the group's whole life: what was sent in one cell may be received in the next.
 sent: dict[int, int] = {}
 received: dict[int, int] = {}
-_talked_before = {"sent": 0, "received": 0}
+# Whether the program called anything of the group since `begin`.
+talked = False
 checking = False
-# Called before the first collective of a cell.
+# Called before the first collective, send or recv of a cell.
 before_first: list[Callable[[], None]] = []
 # Called at the end of a cell that dropped large results.
 at_settle: list[Callable[[], None]] = []
@@ -87,18 +88,11 @@ def begin(*, check: bool = False) -> None:
     Args:
         check: compare each collective with the other ranks before it runs, and run it at once.
     """
-    global count, checking, _prune_at, _dropped_checksum
+    global count, checking, talked, _prune_at, _dropped_checksum
     calls.clear()
     _pending.clear()
     _prune_at, _dropped_checksum = _HELD_RESULTS, 0
-    count, checking = 0, check
-    _talked_before.update(sent=sum(sent.values()), received=sum(received.values()))
-
-
-def has_talked() -> bool:
-    """Whether the program called anything of the group since `begin`."""
-    now = {"sent": sum(sent.values()), "received": sum(received.values())}
-    return count > 0 or now != _talked_before
+    count, checking, talked = 0, check, False
 
 
 def settle() -> None:
@@ -191,6 +185,7 @@ def _peer_to_peer(name: str, original: Callable[..., Any]) -> Callable[..., Any]
         out = original(*args, **kwargs)
         peer = int(args[at] if len(args) > at else kwargs[keyword])
         if not tracing:
+            _prepare()
             counts[peer] = counts.get(peer, 0) + 1
             _remember(out)
         return out
@@ -219,9 +214,7 @@ def _compile(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _note(call: _Call, out: mx.array, group: mx.distributed.Group | None) -> None:
     global count, _dropped_checksum
-    if not count and state.cell_runs:
-        for action in before_first:
-            action()
+    _prepare()
     if len(calls) == _KEPT_CALLS:
         _dropped_checksum = _add(_dropped_checksum, calls[0])
     calls.append(call)
@@ -235,6 +228,15 @@ def _note(call: _Call, out: mx.array, group: mx.distributed.Group | None) -> Non
             raise
     if not (checking and agree.run_at_once(out)):
         _remember(out)
+
+
+def _prepare() -> None:
+    """Before the first call of a cell, while this rank can still compute alone."""
+    global talked
+    if not talked and state.cell_runs:
+        for action in before_first:
+            action()
+    talked = True
 
 
 def _remember(out: mx.array) -> None:
