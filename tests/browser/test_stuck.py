@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from tests.browser.conftest import Lab
-from tests.browser.look import outputs_of, run_cell, text_of, wait_for_text, write_notebook
+from tests.browser.look import outputs_of, run_cell, wait_for_text, write_notebook
 
 _STUCK = """%%sharded
 import time
@@ -44,4 +44,3 @@ def test_a_hanging_cell_says_who_waits_where_and_the_cluster_comes_back(
     run_cell(page, 4)
     assert "array([1, 2, 3, 4], dtype=int32)" in wait_for_text(page, 4, "[1]")
     page.screenshot(path=screenshots / "stuck-recovered.png")
-    assert text_of(outputs_of(page)[2]).count("RankStuckError") <= 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import closing
-from pathlib import Path
 
 from tests.ranks import table
 from tests.ranks.harness import Harness
@@ -49,10 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.ranks", description=__doc__)
     parser.add_argument("--ranks", type=int, choices=(2, 4), help="only the cases with so many ranks")
     parser.add_argument("--only", default="", metavar="TEXT", help="only the cases with this in their name")
-    out = table.ROOT / "build" / "faults.json"
-    parser.add_argument("--out", type=Path, default=out, help="where the JSON goes")
-    stored = STORED.relative_to(table.ROOT)
-    parser.add_argument("--store", action="store_true", help=f"write it to {stored} as well")
+    table.add_output(parser, STORED)
     return parser
 
 

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import psutil
@@ -143,10 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="what is drawn follows from it")
     parser.add_argument("--faults", type=int, default=200, help="at most so many")
     parser.add_argument("--limit-s", type=float, default=900.0, help="no new fault begins after so long")
-    out = table.ROOT / "build" / "chaos.json"
-    parser.add_argument("--out", type=Path, default=out, help="where the JSON goes")
-    stored = STORED.relative_to(table.ROOT)
-    parser.add_argument("--store", action="store_true", help=f"write it to {stored} as well")
+    table.add_output(parser, STORED)
     return parser
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 from collections.abc import Iterable, Sequence
@@ -44,6 +45,15 @@ def report(kind: str, outcomes: Sequence[Outcome], **facts: Any) -> dict[str, An
         "summary": summary(outcomes),
         "outcomes": [outcome.to_dict() for outcome in outcomes],
     }
+
+
+def add_output(parser: argparse.ArgumentParser, stored: Path) -> None:
+    """The options that say where a report goes: the build folder, and if asked for the repository."""
+    out = ROOT / "build" / stored.name
+    parser.add_argument("--out", type=Path, default=out, help="where the JSON goes")
+    parser.add_argument(
+        "--store", action="store_true", help=f"write it to {stored.relative_to(ROOT)} as well"
+    )
 
 
 def write(found: dict[str, Any], paths: Iterable[Path]) -> None:
