@@ -11,7 +11,8 @@ It has two forms, a list of hosts, or an object with what goes for all of them::
     }
 
 A host is a rank, so one machine may stand there several times. As for MLX, only `hosts` and `ssh` must
-be there, and fields of other names mean nothing and are not kept.
+be there, and fields of other names mean nothing and are not kept. One field is kernelkit's own, and means
+nothing to MLX: `"python": "/path/to/python"` of a host.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ BACKENDS = ("ring", "jaccl", "jaccl-ring", "mpi", "nccl")
 
 # Neither NUL nor half a surrogate pair can stand in a process's environment.
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[^\0\ud800-\udfff]*")
-_CURE = "mlx.distributed_config --hosts a,b writes one"
+# A dash in front would make an option of it, on the command line of ssh.
+NAME = re.compile(r"[^\s-]\S*")
+_CURE = "%cluster discover HOST... writes one, as mlx.distributed_config does"
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,13 @@ class Host:
         ssh: what `ssh` calls it.
         ips: where the other ranks reach it, one address for each of the ring's connections.
         rdma: its RDMA device to each rank, a tuple for several cables, None for none; or empty.
+        python: the Python that runs its rank, or empty for the path of the notebook's.
     """
 
     ssh: str
     ips: tuple[str, ...] = ()
     rdma: tuple[str | tuple[str, ...] | None, ...] = ()
+    python: str = ""
 
     def devices(self, rank: int) -> tuple[str, ...]:
         """Its RDMA devices to that rank, however many there are."""
@@ -53,7 +58,8 @@ class Host:
     def to_dict(self) -> dict[str, Any]:
         """The host as it stands in a hostfile."""
         rdma = [list(entry) if isinstance(entry, tuple) else entry for entry in self.rdma]
-        return {"ssh": self.ssh, "ips": list(self.ips), "rdma": rdma}
+        python = {"python": self.python} if self.python else {}
+        return {"ssh": self.ssh, "ips": list(self.ips), "rdma": rdma, **python}
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,11 @@ class Hostfile:
         if backend == "ring":
             self._check_addresses()
         elif backend != "mpi" and not self.hosts[0].ips:
-            raise _refusal("hosts[0].ips", f"an address: for {backend} all ranks meet at rank 0's", [])
+            raise _refusal(
+                f"hosts[0].ips ({self.hosts[0].ssh})",
+                f"an address: for {backend} all ranks meet at rank 0's",
+                [],
+            )
         if backend in ("jaccl", "jaccl-ring"):
             self._check_cables(backend)
 
@@ -93,12 +103,13 @@ class Hostfile:
         count = len(self.hosts[0].ips)
         for i, host in enumerate(self.hosts):
             if not host.ips or len(host.ips) != count:
-                expected = f"{count} addresses, as many as hosts[0] has" if count else "at least one address"
-                raise _refusal(f"hosts[{i}].ips", expected, list(host.ips))
+                some = f"{count} address{'es' if count > 1 else ''}"
+                expected = f"{some}, as many as hosts[0] has" if count else "at least one address"
+                raise _refusal(f"hosts[{i}].ips ({host.ssh})", expected, list(host.ips))
             for k, ip in enumerate(host.ips):
                 if ":" in ip:  # MLX appends the port, and takes for it what follows the first colon.
                     expected = "an IPv4 address without a port, since MLX's ring knows no IPv6"
-                    raise _refusal(f"hosts[{i}].ips[{k}]", expected, ip)
+                    raise _refusal(f"hosts[{i}].ips[{k}] ({host.ssh})", expected, ip)
 
     def _check_cables(self, backend: str) -> None:
         """A mesh needs a cable between any two hosts, a ring as many between any two neighbours."""
@@ -113,7 +124,7 @@ class Hostfile:
                 devices = host.devices(j)
                 if not devices or count not in (0, len(devices)):
                     expected = f"{count or 'at least 1'} of its devices: {backend} needs that cable"
-                    raise _refusal(f"hosts[{i}].rdma[{j}]", expected, list(devices))
+                    raise _refusal(f"hosts[{i}].rdma[{j}] ({host.ssh})", expected, list(devices))
 
 
 def parse_hostfile(text: str) -> Hostfile:
@@ -155,6 +166,15 @@ def _host(data: object, rank: int, size: int) -> Host:
     where = f"hosts[{rank}]"
     fields = _object(data, where)
     ssh = _name(fields.get("ssh"), f"{where}.ssh")
+    try:
+        return _rest_of_host(ssh, fields, rank, size)
+    except ArgumentError as error:
+        error.what = error.what.replace(" cannot be used", f" ({ssh}) cannot be used")
+        raise
+
+
+def _rest_of_host(ssh: str, fields: dict[str, Any], rank: int, size: int) -> Host:
+    where = f"hosts[{rank}]"
     ips = _list(fields.get("ips"), f"{where}.ips")
     rdma = _list(fields.get("rdma"), f"{where}.rdma")
     if rdma and len(rdma) != size:
@@ -162,7 +182,10 @@ def _host(data: object, rank: int, size: int) -> Host:
     if rdma and rdma[rank] is not None:
         raise _refusal(f"{where}.rdma[{rank}]", "null, since this is the host itself", rdma[rank])
     devices = tuple(_devices(entry, f"{where}.rdma[{j}]") for j, entry in enumerate(rdma))
-    return Host(ssh, _names(ips, f"{where}.ips"), devices)
+    python = fields.get("python")
+    if not isinstance(python, str | None) or (python and not python.isprintable()):
+        raise _refusal(f"{where}.python", "the path of a Python", python)
+    return Host(ssh, _names(ips, f"{where}.ips"), devices, python or "")
 
 
 def _devices(data: object, where: str) -> str | tuple[str, ...] | None:
@@ -176,8 +199,7 @@ def _names(data: list[Any], where: str) -> tuple[str, ...]:
 
 
 def _name(data: object, where: str) -> str:
-    # A dash in front would make an option of it, on the command line of ssh.
-    if not isinstance(data, str) or not re.fullmatch(r"[^\s-]\S*", data) or not data.isprintable():
+    if not isinstance(data, str) or not NAME.fullmatch(data) or not data.isprintable():
         raise _refusal(where, "a name or an address without spaces", data)
     return data
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,22 @@ def test_null_counts_as_left_out() -> None:
     assert parse_hostfile(text) == Hostfile((Host("mac1"),))
 
 
+def test_a_host_may_name_its_python_which_mlx_passes_over(tmp_path: Path) -> None:
+    path = "/Users/ann/my env/bin/python"
+    text = written([{"ssh": "mac1", "ips": [], "rdma": [], "python": path}, RING[1]])
+    hostfile = parse_hostfile(text)
+    assert [host.python for host in hostfile.hosts] == [path, ""]
+    assert format_hostfile(hostfile) == text
+    assert mlx_reads(text, tmp_path)["hosts"] == [{"ssh": "mac1", "ips": [], "rdma": []}, RING[1]]
+
+
+@pytest.mark.parametrize("python", [None, ""])
+def test_a_python_that_is_left_empty_is_none(python: str | None) -> None:
+    hostfile = parse_hostfile(json.dumps([{"ssh": "mac1", "python": python}]))
+    assert hostfile == Hostfile((Host("mac1"),))
+    assert "python" not in hostfile.hosts[0].to_dict()
+
+
 @pytest.mark.parametrize(
     ("data", "field"),
     [
@@ -125,12 +142,18 @@ def test_null_counts_as_left_out() -> None:
         (cabled([None, "en2"], ["en2", "en2"]), "hosts[1].rdma[1]"),
         (cabled([None, 2], ["en2", None]), "hosts[0].rdma[1]"),
         (cabled([None, ["en2", None]], ["en2", None]), "hosts[0].rdma[1][1]"),
+        ([{"ssh": "mac1"}, {"ssh": "mac2", "python": 3}], "hosts[1].python"),
+        ([{"ssh": "mac1", "python": ["python3"]}], "hosts[0].python"),
+        ([{"ssh": "mac1", "python": "python\n3"}], "hosts[0].python"),
+        ([{"ssh": "mac1", "python": "python\0"}], "hosts[0].python"),
     ],
 )
 def test_a_refusal_names_the_field(data: Any, field: str) -> None:
     with pytest.raises(ArgumentError) as caught:
         parse_hostfile(json.dumps(data))
-    assert caught.value.what == f"hostfile: {field} cannot be used"
+    assert re.fullmatch(rf"hostfile: {re.escape(field)}( \(\S+\))? cannot be used", caught.value.what)
+    # Once its ssh name is known, the host is named as well.
+    assert ("(" in caught.value.what) == bool(re.match(r"hosts\[\d\]\.(?!ssh)", field))
     assert caught.value.expected
     assert caught.value.got
     assert "mlx.distributed_config" in caught.value.cure
@@ -163,7 +186,9 @@ def test_what_is_no_json_is_refused_with_the_place(text: str) -> None:
 def test_a_backend_that_cannot_form_is_refused_by_field(data: Any, backend: str, field: str) -> None:
     with pytest.raises(ArgumentError) as caught:
         parse_hostfile(json.dumps(data)).check(backend)
-    assert caught.value.what == f"hostfile: {field} cannot be used"
+    assert re.fullmatch(rf"hostfile: {re.escape(field)}( \(\S+\))? cannot be used", caught.value.what)
+    # Once its ssh name is known, the host is named as well.
+    assert ("(" in caught.value.what) == bool(re.match(r"hosts\[\d\]\.(?!ssh)", field))
 
 
 @pytest.mark.parametrize("backend", sorted({*BACKENDS} - {"mpi"}))  # for mpi, mlx.launch runs mpirun at once

@@ -7,19 +7,19 @@ from kernelkit.launch.command import Join, agent_argv, blas_environment, rank_ar
 
 
 def test_every_rank_of_a_ring_gets_its_number_and_the_same_hostfile() -> None:
-    joins = ring_joins(["127.0.0.1:5000", "127.0.0.1:5001", "10.0.0.2:7"])
+    joins = ring_joins([["127.0.0.1:5000"], ["127.0.0.1:5001"], ["10.0.0.2:7"]])
     assert [join.backend for join in joins] == ["ring"] * 3
     assert [join.env for join in joins] == [{"MLX_RANK": "0"}, {"MLX_RANK": "1"}, {"MLX_RANK": "2"}]
     assert len({join.files["MLX_HOSTFILE"] for join in joins}) == 1
 
 
 def test_the_hostfile_is_mlx_own_form_a_list_of_addresses_per_rank() -> None:
-    joins = ring_joins(["127.0.0.1:5000", "127.0.0.1:5001"])
+    joins = ring_joins([["127.0.0.1:5000"], ["127.0.0.1:5001"]])
     assert json.loads(joins[0].files["MLX_HOSTFILE"]) == [["127.0.0.1:5000"], ["127.0.0.1:5001"]]
 
 
 def test_a_ring_of_one_is_not_formed() -> None:
-    assert ring_joins(["127.0.0.1:5000"]) == [Join(backend=None)]
+    assert ring_joins([["127.0.0.1:5000"]]) == [Join(backend=None)]
 
 
 def test_command_lines_start_this_very_python_and_say_nothing_else() -> None:
