@@ -10,9 +10,9 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
-import signal
 import sys
 import threading
+from time import perf_counter
 from typing import Any, TextIO
 
 import zmq
@@ -24,6 +24,8 @@ from tornado.ioloop import IOLoop, PeriodicCallback
 from traitlets.config import Config
 
 from kernelkit.rank.forked import PrivateIOPubThread
+from kernelkit.rank.lastwords import keep_last_words
+from kernelkit.rank.parent import die_with_parent
 
 _WAKE_MS = 200
 
@@ -84,7 +86,7 @@ class RankKernel(IPythonKernel):
     async def do_execute(self, code: str, silent: bool, *args: Any, **kwargs: Any) -> Any:
         if silent:  # an operation, perhaps in a subshell while a cell runs
             return await super().do_execute(code, silent, *args, **kwargs)  # type: ignore[no-untyped-call]
-        from kernelkit.rank import before, ledger, state
+        from kernelkit.rank import before, ledger, state, timing
 
         request: dict[str, Any] = self.get_parent()  # type: ignore[no-untyped-call]
         metadata = request.get("metadata", {})
@@ -95,12 +97,15 @@ class RankKernel(IPythonKernel):
         state.cell_runs = True
         try:
             before.remember()
-            reply = await super().do_execute(code, silent, *args, **kwargs)  # type: ignore[no-untyped-call]
+            began_s = perf_counter()
+            with timing.recorded(bool(metadata.get("kernelkit_record"))) as clock:
+                reply = await super().do_execute(code, silent, *args, **kwargs)  # type: ignore[no-untyped-call]
+                recording = None if clock is None else clock.to_dict(began_s)
             state.mlx_failed = reply.get("ename") == "RuntimeError"
         finally:
             before.forget()
             state.cell_runs = False
-        return {**reply, "kernelkit": ledger.summary()}
+        return {**reply, "kernelkit": ledger.summary(), "kernelkit_recording": recording}
 
 
 class RankApp(IPKernelApp):
@@ -142,7 +147,10 @@ def main() -> None:
     answer = os.dup(sys.stdout.fileno())
     watched = _take_standard_input()
     threading.Thread(
-        target=_leave_at_end_of_input, args=(watched,), name="kernelkit-stdin", daemon=True
+        target=_leave_at_end_of_input,
+        args=(watched, boot.get("grace", False)),
+        name="kernelkit-stdin",
+        daemon=True,
     ).start()
 
     app = RankApp.instance(config=_config(boot), ip="127.0.0.1", transport="tcp", log_level=50)
@@ -158,6 +166,7 @@ def _serve(app: RankApp, boot: dict[str, Any], answer: int, errors: TextIO) -> N
     # last words, and Jupyter's own way collects them for a moment.
     sys.stderr.echo = errors  # type: ignore[union-attr]
     faulthandler.enable(errors, all_threads=False)
+    keep_last_words(sys.stdout, sys.stderr)
 
     from kernelkit.rank import ops  # after the sockets are bound: mlx takes its time to load
 
@@ -178,22 +187,10 @@ def _serve(app: RankApp, boot: dict[str, Any], answer: int, errors: TextIO) -> N
 def _config(boot: dict[str, Any]) -> Config:
     config = Config()
     config.Session.key = boot["key"].encode()
+    config.RankApp.outstream_class = "kernelkit.rank.lastwords.WatchedStream"
     config.HistoryManager.enabled = False
     config.IPCompleter.use_jedi = False  # slow, and the names that matter here live in the namespace
     return config
-
-
-def die_with_parent() -> None:
-    """Ask Linux to kill this process with its agent; elsewhere the end of standard input must do.
-
-    It covers the one moment in which the watching thread cannot run: MLX's `init` holds the GIL
-    while it waits for a peer.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _take_standard_input() -> int:
@@ -205,8 +202,15 @@ def _take_standard_input() -> int:
     return watched
 
 
-def _leave_at_end_of_input(watched: int) -> None:
-    """The pipe ends with the agent, and the agent ends with the notebook: leave at once."""
+def _leave_at_end_of_input(watched: int, grace: bool) -> None:
+    """The pipe ends with the agent, and the agent ends with the notebook: leave at once.
+
+    With grace as a C program does, so that MLX closes its RDMA devices; the agent kills what takes too long.
+    """
     while os.read(watched, 4096):
         pass
+    if grace:
+        import ctypes
+
+        ctypes.CDLL(None).exit(0)
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Say whether a model can be cut over so many ranks, from its config and shapes alone.
+"""Cut a model over the ranks, from its config and shapes alone.
 
 Every rank has the same config, so every rank comes to the same answer without asking the others: no
 rank waits in a collective for one that has refused.
@@ -6,123 +6,105 @@ rank waits in a collective for one that has refused.
 
 from __future__ import annotations
 
-from math import gcd
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import mlx.core as mx
 from mlx.nn.layers.base import Module
 
-from kernelkit.errors import ArgumentError, ModelShardError
-from kernelkit.rank.pad import pad_llama
+from kernelkit.errors import ArgumentError
+from kernelkit.rank import state
+from kernelkit.rank.pad import Padding, head_counts
+from kernelkit.rank.pipeline import pipeline
+from kernelkit.rank.subgroups import split_group
+from kernelkit.rank.tensor import cut_tensor
+from kernelkit.sharding.padding import Shares
 
-Strategy = Literal["tensor", "pipeline"]
-
-# mlx-lm repeats a KV head of these where there are more ranks than KV heads.
-_REPEATS_KV = {"mlx_lm.models.qwen3_5", "mlx_lm.models.qwen3_5_moe"}
-# Counts that a tensor-parallel rank must hold a whole share of, where a config has them.
-_COUNTS = (
-    ("num_attention_heads", "attention heads"),
-    ("num_key_value_heads", "KV heads"),
-    ("linear_num_key_heads", "linear-attention key heads"),
-    ("linear_num_value_heads", "linear-attention value heads"),
-)
+Strategy = Literal["tensor", "pipeline", "hybrid"]
 
 
-def text_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The language model's part of the config: models that also see nest it."""
-    return {**config, **(config.get("text_config") or {})}
+@dataclass(frozen=True)
+class Cut:
+    """What a rank keeps of a model.
+
+    Attributes:
+        layer_range: `[start, end)` of the layers that it runs.
+        shares: of the parts of a tensor-parallel model; all in one where it is not cut that way.
+        padded: by path, the shapes that a tensor-parallel model was padded to before it was cut.
+        padding: what was done for that.
+        heads, kv_heads: of the first attention of the whole model, before; None where it has none.
+        rank: which one it is.
+    """
+
+    layer_range: tuple[int, int]
+    shares: Shares = field(default_factory=lambda: Shares.of(1))
+    padded: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    padding: Padding = field(default_factory=Padding)
+    rank: int = 0
+    heads: int | None = None
+    kv_heads: int | None = None
+
+    @property
+    def share(self) -> int:
+        """How many parts are this rank's."""
+        return self.shares.by_rank[self.rank] if len(self.shares.by_rank) > 1 else 1
 
 
-def cut(model: Module, config: dict[str, Any], strategy: Strategy, group: mx.distributed.Group) -> None:
+def cut(
+    model: Module,
+    config: dict[str, Any],
+    strategy: Strategy,
+    group: mx.distributed.Group,
+    split: Sequence[int] | None,
+    rebuild: Callable[[], Module],
+    stages: int = 2,
+) -> Cut:
     """Keep this rank's part of a lazily loaded model: nothing is read, no collective runs.
 
     Args:
         model: as mlx-lm loads it, unsharded and not evaluated; changed in place.
         config: its `config.json`.
-        strategy: "tensor" cuts every layer, padding a llama where its heads or its MLP do not divide;
-            "pipeline" gives each rank whole layers, rank 0 the last ones.
+        strategy: "tensor" cuts every layer, padding where heads, experts or MLPs do not divide; "pipeline"
+            gives each rank whole layers, rank 0 the last ones; "hybrid" deals the layers out to stages of
+            ranks that cut them among themselves.
         group: the global group; with a size of 1 the model stays whole.
+        split: rank by rank, shares of every layer (tensor) or numbers of layers (pipeline); None cuts evenly.
+        rebuild: gives another model like `model`, for ranks whose share is more than one part.
+        stages: of a hybrid, whose `split` is layers per stage.
 
     Raises:
         ModelShardError: it cannot be done; every rank raises alike.
-        ArgumentError: another strategy.
+        ArgumentError: another strategy, or a split that does not fit.
     """
-    if strategy not in ("tensor", "pipeline"):
-        raise ArgumentError(f"no such strategy: {strategy!r}", expected="tensor or pipeline")
+    if strategy not in ("tensor", "pipeline", "hybrid"):
+        raise ArgumentError(f"no such strategy: {strategy!r}", expected="tensor, pipeline or hybrid")
+    heads, kv_heads = head_counts(model)  # while all of it is there
+    made = _cut(model, config, strategy, group, split, rebuild, stages)
+    return replace(made, heads=heads, kv_heads=kv_heads)
+
+
+def _cut(
+    model: Module,
+    config: dict[str, Any],
+    strategy: Strategy,
+    group: mx.distributed.Group,
+    split: Sequence[int] | None,
+    rebuild: Callable[[], Module],
+    stages: int,
+) -> Cut:
+    layers = (0, len(model.layers))
     if group.size() == 1:
-        return
+        Shares.of(1, split)
+        return Cut(layers)
     if strategy == "pipeline":
-        _check_pipeline(model, config, group.size())
-        model.model.pipeline(group)
-        return
-    _check_tensor(model, config, group.size())
-    if type(model).__module__ == "mlx_lm.models.llama":
-        pad_llama(model, group.size())
-    try:
-        model.shard(group)
-    # mlx and mlx-lm refuse sizes that do not divide in these ways.
-    except (ValueError, AssertionError) as error:
-        raise ModelShardError(
-            f"{config['model_type']} cannot be cut into {group.size()}",
-            expected="layer sizes that divide by the number of ranks, in whole quantization groups",
-            got=str(error),
-            cure="another number of ranks",
-        ) from error
-
-
-def _can_pipeline(model: Module) -> bool:
-    return hasattr(model, "model") and hasattr(model.model, "pipeline")
-
-
-def _check_pipeline(model: Module, config: dict[str, Any], ranks: int) -> None:
-    if not _can_pipeline(model):
-        raise ModelShardError(
-            f"mlx-lm cannot run {config['model_type']} as a pipeline",
-            expected="an architecture with pipeline support, such as qwen2, qwen3_moe or deepseek_v3",
-            got=config["model_type"],
-            cure="--strategy tensor" if hasattr(model, "shard") else "%cluster connect 1",
-        )
-    layers = len(model.layers)
-    if layers < ranks:
-        raise ModelShardError(
-            f"{layers} layers cannot be spread over {ranks} ranks",
-            expected=f"at most {layers} ranks",
-            got=f"{ranks} ranks",
-            cure=f"%cluster connect {layers}",
-        )
-
-
-def _check_tensor(model: Module, config: dict[str, Any], ranks: int) -> None:
-    if not hasattr(model, "shard"):
-        raise ModelShardError(
-            f"mlx-lm cannot cut the layers of {config['model_type']}",
-            expected="an architecture with tensor parallelism, such as llama, qwen3 or deepseek_v3",
-            got=config["model_type"],
-            cure="--strategy pipeline" if _can_pipeline(model) else "%cluster connect 1",
-        )
-    architecture = type(model).__module__
-    if architecture == "mlx_lm.models.llama":
-        return  # pad_llama decides
-    counts = _head_counts(architecture, text_config(config), ranks)
-    if any(count % ranks for count in counts.values()):
-        common = gcd(*counts.values())
-        working = [str(n) for n in range(1, common + 1) if common % n == 0]
-        raise ModelShardError(
-            f"{config['model_type']} cannot be cut into {ranks}: its heads do not divide, "
-            "and kernelkit pads llama only",
-            expected=f"{' or '.join(working)} ranks",
-            got=f"{', '.join(f'{count} {name}' for name, count in counts.items())}, {ranks} ranks",
-            cure=f"%cluster connect {working[-1]}"
-            + (", or --strategy pipeline" if _can_pipeline(model) else ""),
-        )
-
-
-def _head_counts(architecture: str, config: dict[str, Any], ranks: int) -> dict[str, int]:
-    """The counts of this config that `ranks` must divide, by their name in words."""
-    counts = {name: config[key] for key, name in _COUNTS if isinstance(config.get(key), int)}
-    # Latent attention keeps one compressed KV for all heads, whole on each rank.
-    latent = "kv_lora_rank" in config
-    repeated = architecture in _REPEATS_KV and ranks % counts.get("KV heads", ranks) == 0
-    if latent or repeated:
-        counts.pop("KV heads", None)
-    return counts
+        return Cut(pipeline(model, config, split, group))
+    if strategy == "hybrid":
+        stage, over_stages = split_group(group, stages, state.backend)
+        shares = Shares.of(stage.size())
+        # First the layers of all stages: mlx-lm's own `shard` goes over each of them.
+        padded, done = cut_tensor(model, config, stage, shares, rebuild)
+        layer_range = pipeline(model, config, split, over_stages, of_all=False)
+        return Cut(layer_range, shares, padded, done, stage.rank())
+    shares = Shares.of(group.size(), split)
+    return Cut(layers, shares, *cut_tensor(model, config, group, shares, rebuild), group.rank())

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from time import perf_counter
 from typing import Any
 
 import mlx.core as mx
 
-from kernelkit.errors import ArgumentError
+from kernelkit.rank import timing
+from kernelkit.rank.caches import Kept
+from kernelkit.rank.endings import StopText
 from kernelkit.rank.load import Loaded
+from kernelkit.rank.prompts import Prompt, encode
 from kernelkit.rank.stop import StopControl as StopControl
+from kernelkit.settings import Settings
+from kernelkit.sharding.config import text_config
+
+
+class _StoppedInPromptError(Exception):
+    """Out of mlx-lm's loop while it reads the prompt; it has no other way out there."""
 
 
 def generate(
     loaded: Loaded,
-    prompt: str,
+    prompt: Prompt,
+    settings: Settings | None = None,
     *,
-    max_tokens: int,
-    temp: float,
-    top_p: float,
-    seed: int,
-    raw: bool,
-    on_text: Callable[[str], None],
     control: StopControl,
+    kept: Kept | None = None,
+    can_trim: bool = True,
+    on_text: Callable[[str], None] = lambda piece: None,
+    on_token: Callable[[float], None] = lambda time_s: None,
+    on_prompt: Callable[[int, int], None] = lambda done, total: None,
+    **given: Any,
 ) -> dict[str, Any]:
     """Run the model from `prompt` on; every rank of the group calls this alike and gets the same tokens.
 
@@ -31,82 +42,164 @@ def generate(
     is then out of step. To stop in good order use `control`.
 
     Args:
-        max_tokens: 1 or more.
-        temp: 0 takes the likeliest token; above it samples, seeded by `seed` on every rank.
-        top_p: sample from the likeliest tokens that make up this probability, above 0 up to 1.
-        raw: hand the prompt to the model as it is, without the tokenizer's chat template.
+        prompt: a user's message, or the messages of a chat.
+        settings: with a seed, if it draws; single ones can be given by name instead.
+        kept: a cache to go on from; it holds prompt and answer afterwards, and after an exception nothing
+            that could be used.
+        can_trim: whether the caches of all ranks can be cut.
         on_text: called with each piece of text as it comes.
+        on_token: called after each token, and after its text, with the seconds since the call.
+        on_prompt: called with how many of the prompt's tokens are done and how many there are, before the
+            first and after each piece of the prompt.
 
     Returns:
-        `text`; `tokens`, as sampled, with the end token if there was one; `prompt_tokens` and
-        `prompt_tokens_per_s`, up to the first token; `generation_tokens` and `generation_tokens_per_s`,
-        as mlx-lm counts them (0 for a single token, which has no rate); `peak_memory_bytes`, the most
-        that MLX's allocator held at once since the call, weights included: on a CPU this is process
-        memory, less what Python and libraries hold; `finish_reason`: "stop" at an end token, "length"
-        at `max_tokens`, "stopped" by `control`.
+        `text`; `tokens`, as sampled, with the end token if there was one; `prompt_tokens`, of which
+        `cached_tokens` were in `kept` already; `prompt_tokens_per_s`, of the others up to the first token;
+        `generation_tokens`, how many came, and
+        `generation_tokens_per_s`, from the first to the last (0 for a single token, which has no rate; mlx-lm
+        counts the first token in, but not its time); `token_times_s`, from the call to each token;
+        `elapsed_s`, the whole call; `communication_s`, inside collectives, and `recording`, when in each
+        (`timing.Clock.to_dict`), None if not recorded;
+        `peak_memory_bytes`, the most that MLX's allocator held at once since the call, weights included: on
+        a CPU this is process memory, less what Python and libraries hold; `finish_reason`: "stop" at an end
+        token or before a text of `settings.stop`, "length" at `max_tokens`, "stopped" by `control`.
 
     Raises:
-        ArgumentError: an argument is out of its range, or the prompt has no tokens.
+        ArgumentError: a setting out of its range, a prompt without tokens, or one that the model's
+            chat template refuses.
     """
-    _check(max_tokens, temp, top_p, seed)
+    began_s = perf_counter()
+    settings = Settings.of(given, settings)
     from mlx_lm.generate import generation_stream, stream_generate
-    from mlx_lm.sample_utils import make_sampler
 
-    prompt_ids = encode(loaded.tokenizer, prompt, raw=raw)
-    mx.random.seed(seed)
+    ids = encode(loaded.tokenizer, prompt, raw=settings.raw, system=settings.system)
+    held = Kept() if kept is None else kept
+    cached = held.fit(loaded.model, ids, settings, can_trim=can_trim)
+    done = cached
+
+    def read(more: int, left: int) -> None:
+        nonlocal done
+        is_step = cached + more > done
+        done = cached + more
+        on_prompt(done, cached + left)
+        if is_step and more < left and control.yielded(last=False):
+            raise _StoppedInPromptError
+
+    mx.random.seed(settings.seed or 0)
     mx.reset_peak_memory()
     tokens: list[int] = []
+    times_s: list[float] = []
     pieces: list[str] = []
-    options: dict[str, Any] = {"max_tokens": max_tokens, "sampler": make_sampler(temp=temp, top_p=top_p)}
+    ending = StopText(settings.stop)
+    finish = "stopped"
+    options = {
+        **_options(loaded, settings, ids[:cached]),
+        "prompt_cache": held.layers,
+        "prompt_progress_callback": read,
+    }
     try:
-        with closing(stream_generate(loaded.model, loaded.tokenizer, prompt_ids, **options)) as responses:
+        with (
+            timing.recorded(settings.record) as clock,
+            closing(stream_generate(loaded.model, loaded.tokenizer, ids[cached:], **options)) as responses,
+        ):
             for response in responses:
+                times_s.append(perf_counter() - began_s)
                 tokens.append(response.token)
-                if response.text:
-                    pieces.append(response.text)
-                    on_text(response.text)
-                if control.yielded(last=response.finish_reason is not None):
+                reason = response.finish_reason
+                piece = ending.feed(response.text, last=reason is not None)
+                if piece:
+                    pieces.append(piece)
+                    on_text(piece)
+                on_token(times_s[-1])
+                reason = "stop_text" if ending.found else reason
+                finish = reason or finish
+                if control.yielded(last=reason is not None) or reason is not None:
                     break
+            if finish == "stopped" and (piece := ending.feed("", last=True)):
+                pieces.append(piece)
+                on_text(piece)
+    except _StoppedInPromptError:
+        pass  # on every rank after the same piece of the prompt
     finally:
         control.finish()
-    # mlx-lm computes one token ahead. Wait for that one: its collectives run on another stream than the
-    # user's next cell, and two streams that talk at once would mix up their messages.
-    mx.synchronize(generation_stream)
+    _at_rest(generation_stream, None if kept is None else held)
+    held.tokens = ids + tokens if tokens else ids[:done]
+    prompt_s = times_s[0] if times_s else perf_counter() - began_s
     return {
         "text": "".join(pieces),
         "tokens": tokens,
-        "prompt_tokens": response.prompt_tokens,
-        "prompt_tokens_per_s": response.prompt_tps,
-        "generation_tokens": response.generation_tokens,
-        "generation_tokens_per_s": response.generation_tps if len(tokens) > 1 else 0.0,
+        "prompt_tokens": len(ids),
+        "cached_tokens": cached,
+        "prompt_tokens_per_s": response.prompt_tps if tokens else (done - cached) / prompt_s,
+        "generation_tokens": len(tokens),
+        **rates(tokens, times_s),
+        "elapsed_s": perf_counter() - began_s,
+        "communication_s": None if clock is None else clock.total_s,
+        "recording": None if clock is None else clock.to_dict(began_s),
         "peak_memory_bytes": mx.get_peak_memory(),
-        "finish_reason": response.finish_reason or "stopped",
+        "finish_reason": finish,
     }
 
 
-def encode(tokenizer: Any, prompt: str, *, raw: bool) -> list[int]:
-    """The prompt's token ids, through the chat template unless `raw` or where there is none.
+def rates(tokens: list[int], times_s: list[float]) -> dict[str, Any]:
+    """What the times of the tokens say."""
+    rate = (len(tokens) - 1) / (times_s[-1] - times_s[0]) if len(tokens) > 1 else 0.0
+    return {"generation_tokens_per_s": rate, "token_times_s": [round(time_s, 6) for time_s in times_s]}
 
-    Raises:
-        ArgumentError: there are none.
+
+def drawing(loaded: Loaded, settings: Settings) -> Any:
+    """mlx-lm's sampler; more of the likeliest tokens than there are is no limit."""
+    from mlx_lm.sample_utils import make_sampler
+
+    vocabulary = text_config(loaded.config).get("vocab_size", 0)
+    top_k = settings.top_k if settings.top_k < vocabulary else 0
+    return make_sampler(temp=settings.temp, top_p=settings.top_p, min_p=settings.min_p, top_k=top_k)
+
+
+def penalties(settings: Settings, before: list[int]) -> list[Callable[[mx.array, mx.array], mx.array]]:
+    """mlx-lm's penalty for repetition.
+
+    Args:
+        before: tokens in front of those that mlx-lm reads: it does not know what a cache holds.
     """
-    if tokenizer.has_chat_template and not raw:
-        messages = [{"role": "user", "content": prompt}]
-        ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True)
-    else:
-        has_start = tokenizer.bos_token is not None and prompt.startswith(tokenizer.bos_token)
-        ids = tokenizer.encode(prompt, add_special_tokens=not has_start)
-    if not ids:
-        raise ArgumentError("the prompt is empty", expected="at least one token", cure="write a prompt")
-    return list(ids)
+    from mlx_lm.sample_utils import make_logits_processors
+
+    if settings.repetition_penalty == 1:
+        return []
+    size = settings.repetition_context_size
+    processors = make_logits_processors(
+        repetition_penalty=settings.repetition_penalty, repetition_context_size=size
+    )
+    earlier = mx.array(before[-size:], mx.int32)
+    if not before:
+        return list(processors)
+
+    def penalty(tokens: mx.array, logits: mx.array) -> mx.array:
+        for processor in processors:
+            logits = processor(mx.concatenate([earlier, tokens.astype(mx.int32)]), logits)
+        return logits
+
+    return [penalty]
 
 
-def _check(max_tokens: int, temp: float, top_p: float, seed: int) -> None:
-    if not 0 <= seed < 2**63:
-        raise ArgumentError("no possible seed", expected="0 or more, below 2**63", got=str(seed))
-    if max_tokens < 1:
-        raise ArgumentError("nothing to generate", expected="--max-tokens 1 or more", got=str(max_tokens))
-    if temp < 0:
-        raise ArgumentError("the temperature is negative", expected="--temp 0 or more", got=str(temp))
-    if not 0 < top_p <= 1:
-        raise ArgumentError("top-p is not a probability", expected="above 0, up to 1", got=str(top_p))
+def _options(loaded: Loaded, settings: Settings, before: list[int]) -> dict[str, Any]:
+    return {
+        "max_tokens": settings.max_tokens,
+        "sampler": drawing(loaded, settings),
+        "logits_processors": penalties(settings, before),
+        "prefill_step_size": settings.prefill_step_size,
+        "kv_bits": settings.kv_bits,
+        "kv_group_size": settings.kv_group_size,
+        "quantized_kv_start": settings.quantized_kv_start,
+    }
+
+
+def _at_rest(stream: Any, kept: Kept | None) -> None:
+    """Wait for the token that mlx-lm computes ahead, and for all that a kept cache hangs on.
+
+    Their collectives run on another stream than the user's next cell, and two streams that talk at once would
+    mix up their messages.
+    """
+    if kept is not None:
+        mx.eval([layer.state for layer in kept.layers])
+    mx.synchronize(stream)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
-import tempfile
-from contextlib import ExitStack
 from typing import Any
 
 import mlx.core as mx
 
 from kernelkit.errors import ConnectError
-from kernelkit.rank import blas, state
+from kernelkit.hosts.naming import own_name
+from kernelkit.rank import blas, chip, doors, state
+from kernelkit.rank.forming import form
 
-_reserved: socket.socket | None = None
+# What MLX multiplies with on NVIDIA's GPUs; the processor's own BLAS plays no part.
+_CUDA_BLAS = "cuBLAS"
 
 
 def bind_names() -> None:
@@ -26,23 +26,8 @@ def bind_names() -> None:
     state.shell.push(names, interactive=False)
 
 
-def reserve_port(address: str) -> int:
-    """Find a port of this host that is free on `address`, and hold it until `join`."""
-    global _reserved
-    _reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # MLX binds with the same option, so the moment between our close and its bind is no TIME_WAIT.
-    _reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    _reserved.bind((address, 0))
-    return int(_reserved.getsockname()[1])
-
-
 def join(backend: str | None, env: dict[str, str], files: dict[str, str]) -> dict[str, Any]:
-    """Form the group. Blocks, holding the GIL, until every peer is there: the parent has the clock.
-
-    Args:
-        backend: MLX's name for it, or None for a group of one that needs no backend.
-        env: environment variables that the backend reads.
-        files: variables that must hold the path of a file, and that file's text.
+    """Form the group; see `form` for what the arguments are.
 
     Returns:
         What this rank is: host, device, versions.
@@ -50,24 +35,10 @@ def join(backend: str | None, env: dict[str, str], files: dict[str, str]) -> dic
     Raises:
         ConnectError: MLX could not form the group, or formed another one.
     """
-    global _reserved
-    os.environ.update(env)
-    with ExitStack() as stack:
-        for variable, text in files.items():
-            # A file without a name: nobody else can read it, and no kill can leave it behind.
-            file = stack.enter_context(tempfile.TemporaryFile())
-            file.write(text.encode())
-            file.seek(0)  # macOS opens /dev/fd/N where the descriptor stands
-            os.environ[variable] = f"/dev/fd/{file.fileno()}"
-        if _reserved is not None:
-            _reserved.close()
-            _reserved = None
-        try:
-            state.group = (
-                mx.distributed.init(strict=True, backend=backend) if backend else mx.distributed.init()
-            )
-        except RuntimeError as error:
-            raise ConnectError(f"rank {state.rank} could not join the {backend} group: {error}") from error
+    try:
+        state.group = form(backend, env, files, doors.release)
+    except RuntimeError as error:
+        raise ConnectError(f"rank {state.rank} could not join the {backend} group: {error}") from error
     formed = (state.group.rank(), state.group.size())
     if formed != (state.rank, state.world_size):
         raise ConnectError(
@@ -75,6 +46,8 @@ def join(backend: str | None, env: dict[str, str], files: dict[str, str]) -> dic
             expected=f"rank {state.rank} of {state.world_size}",
             got=f"rank {formed[0]} of {formed[1]}",
         )
+    ring = "-ring" if env.get("MLX_JACCL_RING") else ""
+    state.backend = f"{backend}{ring}" if backend else "none"
     bind_names()
     return describe()
 
@@ -108,10 +81,12 @@ def describe() -> dict[str, Any]:
 
     return {
         "rank": state.rank,
-        "host": socket.gethostname(),
+        "host": own_name(),
         "pid": os.getpid(),
         "device": device_name(),
-        "blas": blas.describe(),
+        "chip": chip.describe(),
+        "blas": _CUDA_BLAS if chip.is_cuda() else blas.describe(),
+        "os": platform.platform(),
         "python": platform.python_version(),
         "mlx": version("mlx"),
         "mlx_lm": version("mlx-lm"),
@@ -123,4 +98,4 @@ def device_name() -> str:
     kind = "gpu" if mx.default_device() == mx.Device(mx.gpu) else "cpu"
     if kind == "cpu":
         return f"cpu ({platform.machine()})"
-    return f"gpu ({mx.device_info().get('device_name', 'unknown')})"
+    return f"gpu ({chip.gpu() or 'unknown'})"

@@ -1,61 +1,131 @@
-"""The model operations of a rank: find the files, load this rank's shard, generate, stop, unload."""
+"""Load this rank's part of a model in steps, so that all ranks can still refuse alike, and let go of it."""
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import mlx.core as mx
 
 from kernelkit.errors import NoModelError
-from kernelkit.rank import state
-from kernelkit.rank.generate import StopControl
-from kernelkit.rank.generate import generate as run_generation
-from kernelkit.rank.load import load as load_shard
-from kernelkit.rank.load import resolve as find_files
+from kernelkit.rank import load as loading
+from kernelkit.rank import needs, state
+from kernelkit.rank.build import build
+from kernelkit.rank.cut import Strategy
+from kernelkit.rank.memory import device
+from kernelkit.rank.pipeline import cuts
+from kernelkit.rank.precision import parameters, set_precision, weight_bytes
+from kernelkit.rank.progress import Throttled
+from kernelkit.rank.shards import loaded_model
+from kernelkit.sharding.fit import available_bytes
+from kernelkit.sharding.paths import layer_and_module
 
-# Often enough for the eye, seldom enough that Jupyter's rate limit never notices.
-_EVENT_INTERVAL_S = 0.05
 
-# By generation: a stop may reach this rank before `generate` itself does.
-_controls: dict[str, StopControl] = {}
+def inspect(path: str, quantize: int | None = None) -> dict[str, Any]:
+    """What a split of the layers goes by; no weights are read.
 
-
-def resolve(name: str) -> str:
-    """Find a model's folder on this host; download or convert it first where that is needed.
+    Returns:
+        `layers`; `cuts`, those that may be the first of a rank; `outside_bytes`, of all that is not in them;
+        and of this rank's device `device`, a name, and `available_bytes` on it, for all ranks that share it.
 
     Raises:
-        ModelNotFoundError: `name` leads to no model.
+        ModelNotFoundError: the files do not make a model.
+        ModelShardError: it cannot be run as a pipeline; every rank says so alike.
     """
-    return str(find_files(name, on_progress=_throttled("files")))
+    model, config = build(Path(path))
+    set_precision(model, "auto", quantize)
+    outside = [value.nbytes for name, value in parameters(model) if layer_and_module(name)[0] is None]
+    return {
+        "layers": len(model.layers),
+        "cuts": cuts(model, config, state.world_size),
+        "outside_bytes": sum(outside),
+        **_device(),
+    }
 
 
-def load(path: str, strategy: Literal["tensor", "pipeline"]) -> dict[str, Any]:
-    """Load this rank's part of the model and bind `model` and `tokenizer` for the user.
+def prepare(
+    path: str,
+    strategy: Strategy,
+    split: Sequence[int] | None = None,
+    stages: int = 2,
+    quantize: int | None = None,
+    context: int | None = None,
+) -> dict[str, Any]:
+    """Cut this rank's part, without reading it; the model that is there stays.
+
+    Args:
+        context: tokens whose KV cache must fit; None for the least of 4096 and what the model was made for.
+
+    Returns:
+        What a `sharding.fit.Need` takes, less the rank, and `context`.
 
     Raises:
         ModelShardError: the model cannot be cut that way; every rank says so alike.
     """
     assert state.group is not None
-    report = _throttled("load")
+    state.prepared = None
+    state.prepared = prepared = loading.prepare(
+        Path(path),
+        strategy=strategy,
+        group=state.group,
+        split=split,
+        stages=stages,
+        quantize=quantize,
+        on_progress=Throttled("load").tell,
+    )
+    summary = prepared.summary
+    tokens = context or min(4096, needs.max_context(prepared.config) or 4096)
+    return {
+        "weight_bytes": summary["weight_bytes"],
+        "kv_bytes": needs.kv_bytes(prepared.model, tokens),
+        "activation_bytes": needs.activation_bytes(prepared.model, tokens),
+        "total_weight_bytes": summary["total_weight_bytes"],
+        "bits": needs.bits(prepared.model),
+        "context": tokens,
+        "max_context": needs.max_context(prepared.config),
+        **_device(),
+    }
 
-    def on_progress(phase: str, fraction: float) -> None:
-        # All refusals come before the first weights: until then the model that is there stays.
-        if phase == "weights" and fraction == 0:
-            unload()
-        report(phase, fraction)
 
-    state.loaded = load_shard(Path(path), strategy=strategy, group=state.group, on_progress=on_progress)
-    state.shell.push({"model": state.loaded.model, "tokenizer": state.loaded.tokenizer}, interactive=False)
-    return state.loaded.summary
+def read() -> dict[str, Any]:
+    """Read what was prepared, in place of the model that is there, and bind `model` and `tokenizer`.
+
+    Raises:
+        NoModelError: nothing was prepared.
+    """
+    prepared, state.prepared = state.prepared, None
+    if prepared is None:
+        raise NoModelError("no model was prepared on the ranks", cure="%model load PATH_OR_HF_ID")
+    unload()
+    start_s = time.perf_counter()
+    loading.read(prepared, Throttled("load").tell)
+    prepared.summary["load_s"] = time.perf_counter() - start_s
+    state.loaded = prepared
+    state.shell.push({"model": prepared.model, "tokenizer": prepared.tokenizer}, interactive=False)
+    return prepared.summary
+
+
+def forget_prepared() -> None:
+    """Let go of what was prepared and is not to be read."""
+    state.prepared = None
+
+
+def model_config() -> dict[str, Any]:
+    """The config of the model that is loaded, JSON-like.
+
+    Raises:
+        NoModelError: there is none.
+    """
+    return loaded_model().config
 
 
 def unload() -> None:
     """Forget the model and give its memory back."""
     state.loaded = None
+    state.caches.clear()
     for name in ("model", "tokenizer"):
         state.shell.user_ns.pop(name, None)
         state.shell.user_ns_hidden.pop(name, None)
@@ -63,77 +133,14 @@ def unload() -> None:
     mx.clear_cache()
 
 
-def generate(
-    generation: str, prompt: str, max_tokens: int, temp: float, top_p: float, seed: int, raw: bool
-) -> dict[str, Any]:
-    """Generate on all ranks in step; rank 0 alone sends the text as it comes.
-
-    Args:
-        generation: names this one for `freeze` and `release`.
-
-    Raises:
-        NoModelError: nothing is loaded here.
-    """
-    if state.loaded is None:
-        raise NoModelError("no model is loaded on the ranks", cure="%model load PATH_OR_HF_ID")
-    stream = _TextStream() if state.rank == 0 else None
-    result = run_generation(
-        state.loaded,
-        prompt,
-        max_tokens=max_tokens,
-        temp=temp,
-        top_p=top_p,
-        seed=seed,
-        raw=raw,
-        on_text=stream.add if stream else lambda _: None,
-        control=_controls.setdefault(generation, StopControl()),
-    )
-    if stream:
-        stream.flush()
-    # Kept until the next one, for a stop that comes too late; older ones cannot be asked for any more.
-    for old in [name for name in _controls if name != generation]:
-        del _controls[old]
-    return result
-
-
-def freeze(generation: str) -> int:
-    """From a subshell, while `generate` runs: pause at the next token, say which one that is."""
-    return _controls.setdefault(generation, StopControl()).freeze()
-
-
-def release(generation: str, stop_at: int) -> None:
-    """From a subshell: go on to token `stop_at`, the same on all ranks, and end there."""
-    _controls.setdefault(generation, StopControl()).release(stop_at)
-
-
-class _TextStream:
-    """Collects pieces of text and sends them a few times a second."""
-
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self._sent_s = 0.0
-
-    def add(self, text: str) -> None:
-        self._pieces.append(text)
-        if time.monotonic() - self._sent_s >= _EVENT_INTERVAL_S:
-            self.flush()
-
-    def flush(self) -> None:
-        if text := "".join(self._pieces):
-            state.publish({"event": "text", "text": text})
-        self._pieces.clear()
-        self._sent_s = time.monotonic()
-
-
-def _throttled(operation: str) -> Callable[[str, float], None]:
-    """A progress function that sends an event at most every 50 ms, and always the last one."""
-    sent_s = 0.0
-
-    def report(phase: str, fraction: float) -> None:
-        nonlocal sent_s
-        now = time.monotonic()
-        if fraction >= 1 or now - sent_s >= _EVENT_INTERVAL_S:
-            sent_s = now
-            state.publish({"event": "progress", "operation": operation, "phase": phase, "fraction": fraction})
-
-    return report
+def _device() -> dict[str, Any]:
+    """The device, and of what is in use there what goes with the model that is loaded now."""
+    facts = device()
+    own_bytes = weight_bytes(state.loaded.model) if state.loaded is not None else 0
+    return {
+        "host": facts["host"],
+        "device": facts["device"],
+        "own_bytes": own_bytes,
+        # Less what the other ranks there let go of, which the notebook adds.
+        "available_bytes": available_bytes(facts, own_bytes),
+    }

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,9 +18,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import mlx.core as mx
-import platformdirs
 
 from kernelkit.errors import ModelNotFoundError
+from kernelkit.rank.folders import cache_root
 from kernelkit.rank.smollm2_tokenizer import tokenizer_files
 
 _Gguf = tuple[dict[str, mx.array], dict[str, Any]]
@@ -47,9 +46,7 @@ _NAMES = {
 
 def cache_folder() -> Path:
     """Where the converted model lives: below `$KERNELKIT_CACHE` if set, else the user's cache folder."""
-    base = os.environ.get("KERNELKIT_CACHE")
-    root = Path(base).expanduser() if base else platformdirs.user_cache_path("kernelkit")
-    return root / "models" / "SmolLM2-135M-Instruct-q4"
+    return cache_root() / "models" / "SmolLM2-135M-Instruct-q4"
 
 
 def convert(target: Path, on_progress: Callable[[float], None]) -> Path:

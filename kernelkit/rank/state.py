@@ -12,13 +12,20 @@ from kernelkit.values import EVENT_MIME
 if TYPE_CHECKING:
     import mlx.core as mx
 
+    from kernelkit.rank.caches import Kept
     from kernelkit.rank.load import Loaded
 
 shell: Any = None
 rank = 0
 world_size = 1
 group: mx.distributed.Group | None = None
+# As a user names it: `jaccl-ring` is one, to MLX it is `jaccl` with a variable.
+backend = "none"
 loaded: Loaded | None = None
+# Cut, and not read yet.
+prepared: Loaded | None = None
+# Of the conversations with it, by name.
+caches: dict[str, Kept] = {}
 operation = ""
 # From a cell's first line until it is known how it ended.
 cell_runs = False

@@ -1,6 +1,7 @@
 """Stop a generation on all ranks after the same token, without a collective for it.
 
-The ranks are in step through the collectives inside each token, but not to the instant: while one
+A token here is any step that all ranks take alike: a piece of the prompt is one, a step of a batch too.
+The ranks are in step through the collectives inside each, but not to the instant: while one
 prints token 7, another may be computing token 8. If one left the loop alone, the others would wait for
 it for ever. So the controller asks twice: `freeze` on every rank, and then `release` on every rank with
 the largest answer. A rank that is paused runs on up to that token, which frees a rank that waits for it

@@ -12,7 +12,7 @@ from typing import Any
 import mlx.core as mx
 import psutil
 
-from kernelkit.rank import ledger, native, state
+from kernelkit.rank import ledger, native, state, traffic
 
 _RECENT_CALLS = 8
 _STACK_FRAMES = 12
@@ -22,15 +22,31 @@ def status() -> dict[str, Any]:
     """What changes from moment to moment; safe in a subshell's thread.
 
     Returns:
-        `memory_bytes` (resident in this process), `mlx_bytes` and `mlx_peak_bytes` (MLX's allocator), and all
-        of `where`.
+        `memory_bytes` (resident in this process), `mlx_bytes` and `mlx_peak_bytes` (MLX's allocator),
+        `host_memory_bytes` and `host_used_bytes` (all of this host's, and what no other program could get),
+        `gpu_memory_bytes` and `gpu_used_bytes` (of this rank's GPU, by all programs; None where it has no
+        memory of its own), and all of `where`.
     """
+    host = psutil.virtual_memory()
     return {
         "memory_bytes": psutil.Process().memory_info().rss,
         "mlx_bytes": mx.get_active_memory(),
         "mlx_peak_bytes": mx.get_peak_memory(),
+        "host_memory_bytes": host.total,
+        "host_used_bytes": host.total - host.available,
+        **_gpu_memory(),
         **where(),
     }
+
+
+def _gpu_memory() -> dict[str, int | None]:
+    total = used = None
+    if mx.default_device() == mx.Device(mx.gpu):
+        facts = mx.device_info()
+        if "total_memory" in facts:  # CUDA; Metal's memory is the host's
+            total = int(facts["total_memory"])
+            used = total - int(facts["free_memory"])
+    return {"gpu_memory_bytes": total, "gpu_used_bytes": used}
 
 
 def where() -> dict[str, Any]:
@@ -39,7 +55,8 @@ def where() -> dict[str, Any]:
     Returns:
         `line` and `source` of the user's cell (0 and empty outside one); `doing` in a few words; `in_mlx`,
         whether it is in a call of MLX; `cpu_s`, the main thread's processor time, which stands still while it
-        waits; `calls`, `recent`, `sent` and `received` as the ledger has them.
+        waits; `calls`, `recent`, `sent` and `received` as the ledger has them; `op_bytes` and `peer_bytes`
+        as `traffic` has them.
     """
     leaf = _main_frame()
     cell = ledger.in_cell(leaf)
@@ -55,6 +72,8 @@ def where() -> dict[str, Any]:
         # JSON has no integers as keys.
         "sent": list(ledger.sent.items()),
         "received": list(ledger.received.items()),
+        "op_bytes": dict(traffic.op_bytes),
+        "peer_bytes": list(traffic.peer_bytes.items()),
     }
 
 

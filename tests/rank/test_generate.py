@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kernelkit.errors import ArgumentError
+from kernelkit.rank import timing
 from kernelkit.rank.generate import StopControl, encode, generate
 from kernelkit.rank.load import Loaded, load
 from tests.rank import tiny
@@ -45,6 +46,34 @@ def test_greedy_tokens_are_those_of_mlx_lm(loaded: Loaded) -> None:
     assert (result["prompt_tokens"], result["generation_tokens"]) == (5, 16)
     assert result["prompt_tokens_per_s"] > 0
     assert result["generation_tokens_per_s"] > 0
+
+
+def test_every_token_has_its_time(loaded: Loaded) -> None:
+    told: list[str | float] = []
+    result = _generate(loaded, on_text=told.append, on_token=told.append)
+    times_s = result["token_times_s"]
+    assert len(times_s) == len(result["tokens"])
+    assert times_s[0] > 0
+    assert times_s == sorted(times_s)
+    assert times_s[-1] <= result["elapsed_s"]
+    assert result["generation_tokens_per_s"] == pytest.approx(15 / (times_s[-1] - times_s[0]), rel=1e-3)
+    # Each token has text here, and its text comes before its time.
+    assert "".join(map(str, told[::2])) == result["text"]
+    assert told[1::2] == pytest.approx(times_s, abs=1e-6)
+
+
+def test_the_prompt_is_told_from_its_first_token_to_its_last(loaded: Loaded) -> None:
+    told: list[tuple[int, int]] = []
+    _generate(loaded, on_prompt=lambda done, total: told.append((done, total)))
+    assert told[0] == (0, 5)
+    assert told[-1] == (5, 5)
+    assert told == sorted(told)
+
+
+def test_communication_is_not_known_unless_recorded(loaded: Loaded) -> None:
+    assert _generate(loaded)["communication_s"] is None
+    assert _generate(loaded, record=True)["communication_s"] == 0.0  # alone there is none
+    assert timing.clock is None
 
 
 def test_peak_memory_counts_the_weights(loaded: Loaded) -> None:
@@ -91,10 +120,10 @@ def test_chat_template_unless_raw(loaded: Loaded, tmp_path: Path) -> None:
     ("changes", "what"),
     [
         ({"prompt": ""}, "prompt is empty"),
-        ({"max_tokens": 0}, "nothing to generate"),
-        ({"temp": -0.1}, "temperature"),
-        ({"top_p": 0.0}, "top-p"),
-        ({"top_p": 1.1}, "top-p"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"temp": -0.1}, "temp is"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"top_p": 1.1}, "top_p"),
     ],
 )
 def test_arguments_out_of_range(loaded: Loaded, changes: dict[str, Any], what: str) -> None:
@@ -109,8 +138,9 @@ def test_interrupt_goes_through(loaded: Loaded) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        _generate(loaded, on_text=interrupt, control=control)
+        _generate(loaded, on_text=interrupt, control=control, record=True)
     assert control.finished
+    assert timing.clock is None
 
 
 def test_stop_ends_at_the_asked_token(loaded: Loaded) -> None:
@@ -124,7 +154,8 @@ def test_stop_ends_at_the_asked_token(loaded: Loaded) -> None:
 
     result = _generate(loaded, max_tokens=200, on_text=stop, control=control)
     assert result["finish_reason"] == "stopped"
-    assert len(result["tokens"]) == result["generation_tokens"] == answers[0] + 3
+    # The first step read the prompt, all but its last token.
+    assert len(result["tokens"]) == result["generation_tokens"] == answers[0] + 3 - 1
     assert control.freeze() == answers[0] + 3  # settled
 
 
@@ -215,6 +246,7 @@ def test_a_finished_generation_answers_its_count() -> None:
 
 STOP = """
 import threading
+from kernelkit.rank import timing
 from kernelkit.rank.generate import StopControl, generate
 from kernelkit.rank.load import load
 path, strategies, folder = args

@@ -46,7 +46,7 @@ def _load(path: Path, rank: int = 0, size: int = 1, **options: Any) -> Loaded:
 def test_names_that_lead_nowhere(name: str) -> None:
     with pytest.raises(ModelNotFoundError, match="there is no model") as caught:
         resolve(name)
-    assert "smollm2" in caught.value.expected
+    assert "austen, smollm2" in caught.value.expected
 
 
 def test_a_file_is_not_a_model(tmp_path: Path) -> None:
@@ -116,14 +116,9 @@ def test_hub_download_reports_bytes_and_prints_nothing(
 @pytest.mark.parametrize(
     ("kind", "changes", "strategy", "size", "what", "cure"),
     [
-        ("llama", {}, "pipeline", 2, "cannot run llama as a pipeline", "--strategy tensor"),
-        ("llama", {}, "tensor", 5, "4 attention heads cannot be spread over 5", "4 ranks or fewer"),
-        ("qwen2", {}, "tensor", 3, "its heads do not divide", "%cluster connect 2"),
-        ("qwen2", {}, "tensor", 4, "its heads do not divide", "--strategy pipeline"),
-        ("qwen2", {}, "pipeline", 5, "4 layers cannot be spread over 5", "%cluster connect 4"),
-        ("qwen2", {"intermediate_size": 127}, "tensor", 2, "qwen2 cannot be cut into 2", "another number"),
-        ("gemma", {}, "tensor", 2, "cannot cut the layers of gemma", "%cluster connect 1"),
-        ("gemma", {}, "pipeline", 2, "cannot run gemma as a pipeline", "%cluster connect 1"),
+        ("llama", {"num_attention_heads": 5, "hidden_size": 80}, "tensor", 2, "cannot be padded", ""),
+        ("qwen2", {}, "pipeline", 5, "4 layers cannot be spread over 5", "fewer ranks"),
+        ("gemma", {}, "tensor", 2, "cannot cut the layers of gemma", "--strategy pipeline"),
     ],
 )
 def test_refusals_are_the_same_on_every_rank(
@@ -180,7 +175,13 @@ def test_summary_has_the_same_shape_on_every_rank(tmp_path: Path) -> None:
     assert list(first) == list(second)
     assert json.loads(json.dumps(first)) == first
     expected = {"model_type": "llama", "layers": 4, "layer_range": [0, 4], "heads": 6, "kv_heads": 3}
-    expected |= {"heads_padded": 8, "kv_heads_padded": 4, "dtype": "float32", "hidden_size": 96}
+    expected |= {
+        "padding": [
+            {"what": "heads", "before": 6, "after": 8, "times": 1},
+            {"what": "KV heads", "before": 3, "after": 4, "times": 1},
+        ]
+    }
+    expected |= {"dtype": "float32", "hidden_size": 96}
     assert {key: first[key] for key in expected} == expected
     assert first["weight_bytes"] == second["weight_bytes"] < first["total_weight_bytes"]
     assert _load(path).summary["weight_bytes"] == first["total_weight_bytes"]
@@ -219,8 +220,8 @@ def test_no_rank_holds_the_whole_model_at_once(tmp_path: Path) -> None:
     before = mx.get_active_memory()
     mx.reset_peak_memory()
     summary = _load(path, 0, 4).summary
-    layer_bytes = summary["total_weight_bytes"] / 8
-    assert mx.get_peak_memory() - before < summary["weight_bytes"] + 1.5 * layer_bytes
+    tensor_bytes = 512 * 2048 * 4  # the largest, whole
+    assert mx.get_peak_memory() - before < summary["weight_bytes"] + 1.5 * tensor_bytes
 
 
 def test_progress_goes_through_its_phases_layer_by_layer(tmp_path: Path) -> None:
@@ -249,13 +250,14 @@ def test_two_ranks_give_the_tokens_of_one(tmp_path: Path, ring_run: RingRun) -> 
     gemma = str(tiny.build(tmp_path / "gemma", "gemma"))
     good = [[llama, "tensor", "auto"], [packed, "tensor", "keep"], [packed, "tensor", "auto"]]
     good += [[qwen, "tensor", "auto"], [qwen, "pipeline", "auto"], [qwen, "pipeline", "bfloat16"]]
-    bad = [[llama, "pipeline", "auto"], [gemma, "tensor", "auto"]]
+    good += [[llama, "pipeline", "auto"], [packed, "pipeline", "keep"], [gemma, "pipeline", "auto"]]
+    bad = [[gemma, "tensor", "auto"]]
     [one] = ring_run(1, GENERATE, good, [])
     two = ring_run(2, GENERATE, good, bad)
     for case, expected, *got in zip(good, one["tokens"], *(rank["tokens"] for rank in two), strict=True):
         assert got == [expected] * 2, case
     assert all(len(set(tokens)) > 3 for tokens in one["tokens"])  # not a broken model's constant
-    assert [len(rank["refused"]) for rank in two] == [2, 2]
+    assert [len(rank["refused"]) for rank in two] == [1, 1]
     assert two[0]["refused"] == two[1]["refused"]
 
 

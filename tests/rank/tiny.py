@@ -68,12 +68,12 @@ def build(
         config["quantization"] = {"group_size": 32, "bits": bits}
     weights = dict(tree_flatten(model.parameters()))
     mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
-    _write_tokenizer(folder, chat)
+    write_tokenizer(folder, chat)
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
-def _write_tokenizer(folder: Path, chat: bool) -> None:
+def write_tokenizer(folder: Path, chat: bool) -> None:
     """One token per ASCII character, so that each has text, and one that ends a text."""
     alphabet = [*map(chr, range(ord("!"), ord("~") + 1)), "Ġ"]
     tokenizer = Tokenizer(models.BPE(vocab={char: i for i, char in enumerate(alphabet)}, merges=[]))

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kernelkit.tables import text_table
 from kernelkit.units import format_seconds
-from kernelkit.views.table import text_table
 from tests.benchmarks import machine
 from tests.ranks.matrix import (
     DETECTION_TARGET_S,
