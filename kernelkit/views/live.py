@@ -8,12 +8,13 @@ from html import escape
 from kernelkit.outputs import RankOutput
 from kernelkit.outputs.fold import tokens_of
 from kernelkit.places import NOWHERE, Places, awaited, sentence
+from kernelkit.tables import NO_MATH
 from kernelkit.units import format_seconds
 
 _TAIL_LINES = 12
 _TAIL_CHARS = 20_000
 _LINE = (
-    'style="margin:0;font-family:var(--jp-code-font-family,monospace);'
+    f'{NO_MATH} style="margin:0;font-family:var(--jp-code-font-family,monospace);'
     'font-size:var(--jp-code-font-size,13px);line-height:1.3;white-space:pre-wrap"'
 )
 

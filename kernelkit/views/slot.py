@@ -9,8 +9,11 @@ from __future__ import annotations
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
+
+from kernelkit.views.picture import MIME
 
 # JupyterLab and nbconvert give an empty text no height at all (looked at in both).
 _EMPTY: dict[str, Any] = {"text/plain": ""}
@@ -45,14 +48,21 @@ class Slot:
         """Whether it is time for another picture; cheap, for the caller that draws only then."""
         return (self._notebook or self._terminal) and time.monotonic() >= self._next_s
 
-    def show(self, html: str, text: str) -> None:
-        """Replace what the slot shows; too early a call is dropped."""
+    def show(self, html: str, text: str, view: Mapping[str, Any] | None = None) -> None:
+        """Replace what the slot shows; too early a call is dropped.
+
+        Args:
+            html: for a notebook.
+            text: one line, for a terminal.
+            view: a picture's kind, scene and alt, for pages that can draw it.
+        """
         if not self.due():
             return
         self._next_s = time.monotonic() + _INTERVAL_S
         self._used = True
         if self._notebook:
-            self._publish({"text/html": html, "text/plain": text}, update=True)
+            drawn = {MIME: view} if view is not None else {}
+            self._publish({**drawn, "text/html": html, "text/plain": text}, update=True)
         else:
             sys.stderr.write(f"\r\x1b[K{text[:110]}")
             sys.stderr.flush()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from tests.browser import chromium
+
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
-_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+
+# No question about news in front of what is looked at.
+_NEWS = {"checkForUpdates": False, "fetchNews": "false"}
+_CONFIG = {"default_setting_overrides.json": {"@jupyterlab/apputils-extension:notification": _NEWS}}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if _CHROMIUM is None:
+    if chromium.PATH is None:
         skip = pytest.mark.skip(reason="NO CHROMIUM FOUND: the notebook was not tried in a browser")
         for item in items:
             if Path(__file__).parent in item.path.parents:
@@ -41,7 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, Any]:
-    return {"executable_path": _CHROMIUM, "args": _FLAGS, "headless": True}
+    return {"executable_path": chromium.PATH, "args": chromium.FLAGS, "headless": True}
+
+
+def wait_for_splash(page: Page) -> None:
+    """Until JupyterLab's picture of itself is gone, which lies over a page that it loads or gives a theme."""
+    page.locator("#jupyterlab-splash").wait_for(state="detached")
 
 
 @dataclass
@@ -50,16 +51,22 @@ class Lab:
 
     Attributes:
         root: the folder it serves.
+        env: its environment, for Jupyter's commands that are to meet it.
     """
 
     url: str
     token: str
     root: Path
+    env: dict[str, str]
 
-    def open(self, page: Page, notebook: str) -> None:
-        """Open a notebook of `root` and wait until its kernel is ready."""
+    def open(self, page: Page, notebook: str, place: str = "lab/tree") -> None:
+        """Open a notebook of `root` and wait until its kernel is ready.
+
+        Args:
+            place: `lab/tree`, or `notebooks` for Notebook 7.
+        """
         page.set_default_timeout(60_000)
-        page.goto(f"{self.url}lab/tree/{notebook}?token={self.token}&reset")
+        page.goto(f"{self.url}{place}/{notebook}?token={self.token}&reset")
         page.wait_for_function(
             """() => {
                 const app = window.jupyterapp;
@@ -69,6 +76,7 @@ class Lab:
                     session.session.kernel.status === 'idle';
             }"""
         )
+        wait_for_splash(page)
 
     def run_all(self, page: Page) -> None:
         """Run every cell, and wait for the last one."""
@@ -98,21 +106,38 @@ def lab(server: Lab) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    base = tmp_path_factory.mktemp("lab")
+    with _serving(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture
+def bare_lab(tmp_path: Path) -> Iterator[Lab]:
+    """A server without kernelkit's extension, as where kernelkit is installed for the kernel alone."""
+    disabled = {"page_config.json": {"disabledExtensions": {"kernelkit": True}}}
+    with _serving(tmp_path, disabled) as lab:
+        yield lab
+        lab.end_sessions()
+
+
+@contextmanager
+def _serving(base: Path, config: dict[str, Any] = _CONFIG) -> Iterator[Lab]:
     root = base / "work"
     root.mkdir()
-    env = {
-        name: str(base / name.lower()) for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR")
-    }
-    argv = [sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--port=0"]
+    folder = base / "jupyter_config_dir" / "labconfig"
+    folder.mkdir(parents=True)
+    for name, content in {**_CONFIG, **config}.items():
+        (folder / name).write_text(json.dumps(content))
+    names = ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")
+    env = {**os.environ, **{name: str(base / name.lower()) for name in names}}
+    # Notebook 7's server serves JupyterLab as well.
+    argv = [sys.executable, "-m", "notebook", "--no-browser", "--port=0"]
+    argv += [f"--{app}.expose_app_in_browser=True" for app in ("LabApp", "JupyterNotebookApp")]
     argv += [f"--ServerApp.root_dir={root}", "--ServerApp.ip=127.0.0.1", "--allow-root"]
     log = (base / "log").open("w")
-    process = subprocess.Popen(
-        argv, env={**os.environ, **env}, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(argv, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
         info = _server_info(base / "jupyter_runtime_dir", process)
-        yield Lab(info["url"], info["token"], root)
+        yield Lab(info["url"], info["token"], root, env)
     finally:
         process.terminate()
         process.wait(30)

@@ -10,6 +10,8 @@ from playwright.sync_api import Page
 
 from tests.browser.conftest import Lab
 
+# The notebook of the page, though a panel beside it may be the current widget.
+NOTEBOOK = "[...window.jupyterapp.shell.widgets('main')].find(widget => widget.context?.sessionContext)"
 _KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
 
@@ -22,7 +24,7 @@ def write_notebook(lab: Lab, name: str, *cells: str) -> str:
 
 def outputs_of(page: Page) -> list[list[dict[str, Any]]]:
     """The outputs of every code cell, from the page's own model of the notebook."""
-    script = """() => window.jupyterapp.shell.currentWidget.content.model.toJSON().cells
+    script = f"""() => {NOTEBOOK}.content.model.toJSON().cells
         .filter(cell => cell.cell_type === 'code').map(cell => cell.outputs)"""
     outputs: list[list[dict[str, Any]]] = page.evaluate(script)
     return outputs
@@ -51,7 +53,7 @@ def wait_for_text(page: Page, cell: int, wanted: str, timeout_s: float = 60) -> 
 def run_cell(page: Page, cell: int) -> None:
     """Run one code cell."""
     page.evaluate(
-        """cell => { const notebook = window.jupyterapp.shell.currentWidget.content;
-        notebook.activeCellIndex = cell; window.jupyterapp.commands.execute('notebook:run-cell'); }""",
+        f"""cell => {{ const widget = {NOTEBOOK}; window.jupyterapp.shell.activateById(widget.id);
+        widget.content.activeCellIndex = cell; window.jupyterapp.commands.execute('notebook:run-cell'); }}""",
         cell,
     )

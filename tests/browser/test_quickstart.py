@@ -11,6 +11,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page
 
+from kernelkit.views.picture import MIME
 from tests.browser.conftest import ROOT, Lab
 from tests.browser.look import outputs_of, text_of, wait_for_text, write_notebook
 
@@ -38,9 +39,21 @@ def test_quickstart_runs_and_shows_everything(lab: Lab, page: Page, screenshots:
     assert any("[0-1] a world of 2 ranks\n[0] I am rank 0\n[1] I am rank 1" in text for text in texts)
     assert any("9 → 12 heads" in text for text in texts)
     assert any("The capital of France is Paris." in text for text in texts)
-    pictures = [o for cell in outputs for o in cell if "image/png" in o.get("data", {})]
-    assert len(pictures) == 2
+    shown = [o["data"] for cell in outputs for o in cell if "image/png" in o.get("data", {})]
+    assert len([data for data in shown if MIME not in data]) == 2  # what the ranks plotted
     assert page.locator(".jp-OutputArea-output img").count() == 2
+    kinds = [data[MIME]["kind"] for data in shown if MIME in data]
+    assert kinds == ["shardmap", "shardmap", "topology", "memory", "generation"]
+    drawn = page.locator(".kernelkit-picture")
+    assert drawn.count() == len(kinds)
+    hosts = drawn.locator(".kk-node")
+    assert hosts.count() == 1
+    assert "rank 0" in (hosts.text_content() or "")
+    assert drawn.locator('.kk-edge[data-ranks="0-1"]').count() == 1
+    for number, layers in enumerate((8, 30)):  # austen, SmolLM2
+        for layer, shown_cells in ((layers - 1, 2), (layers, 0)):
+            assert drawn.nth(number).locator(f'.kk-cell[data-layer="{layer}"]').count() == shown_cells
+    assert "heads 6–8 of 9 + 3 of zeros" in (drawn.nth(1).text_content() or "")
     page.screenshot(path=screenshots / "quickstart-end.png")
     page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 0; }")
     page.locator(".jp-WindowedPanel-outer").first.evaluate("element => { element.scrollTop = 0; }")
