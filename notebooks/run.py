@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -13,8 +15,12 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
+from kernelkit.hosts.naming import VARIABLE as HOST_NAME
+
 _CELL_TIMEOUT_S = 600
 _SUMMARY_TAG = "demo-summary"
+_IGNORED_TAG = "nbval-ignore-output"
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
@@ -24,6 +30,8 @@ def main() -> int:
     where.add_argument("--out", type=Path, help="folder for the executed notebook and its HTML page")
     where.add_argument("--in-place", action="store_true", help="store the outputs in the notebook itself")
     args = parser.parse_args()
+    if args.in_place:  # what is stored is for others to read, whatever this machine is called
+        os.environ[HOST_NAME] = "localhost"
     for path in args.notebooks:
         notebook = nbformat.read(path, as_version=4)
         print(f"running {path}")
@@ -31,6 +39,8 @@ def main() -> int:
         if failure is not None and args.in_place:
             print(f"{path} is left as it was", file=sys.stderr)
         else:
+            if args.in_place:
+                shorten_paths(notebook)
             written = store(notebook, path, args.out)
         if failure is not None:
             print(failure, file=sys.stderr)
@@ -60,6 +70,24 @@ def execute(notebook: NotebookNode, folder: Path) -> str | None:
     return None
 
 
+def shorten_paths(notebook: NotebookNode) -> None:
+    """Paths of this checkout and its Python start at the checkout, where nbval does not compare them."""
+
+    def shortened(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace(f"{sys.prefix}/", ".venv/").replace(f"{_ROOT}/", "")
+        if isinstance(value, list):
+            return [shortened(each) for each in value]
+        return {key: shortened(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "traceback" in output:
+                output["traceback"] = shortened(output["traceback"])
+            elif _IGNORED_TAG in cell.metadata.get("tags", []):
+                output.update(shortened(dict(output)))
+
+
 def store(notebook: NotebookNode, path: Path, out: Path | None) -> list[Path]:
     """Write the executed notebook, and beside it the HTML page where a folder is given."""
     if out is None:
@@ -77,8 +105,7 @@ def print_summary(notebook: NotebookNode) -> None:
     """The text that the notebook itself gives as its summary."""
     for cell in notebook.cells:
         if _SUMMARY_TAG in cell.metadata.get("tags", []):
-            for output in cell.outputs:
-                print("\n" + output.get("text", "").rstrip())
+            print("\n" + "".join(output.get("text", "") for output in cell.outputs).rstrip())
 
 
 if __name__ == "__main__":
