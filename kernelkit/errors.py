@@ -10,6 +10,7 @@
     │   ├── ClusterRunningError    a second connect while one runs
     │   ├── ClusterBusyError       another cell is still running on the ranks
     │   ├── ConnectError           ranks did not start
+    │   │   ├── HostError          a host cannot be reached, or lacks what ranks need there
     │   │   └── GroupError         they did, and formed no group that works
     │   └── ClusterFailedError     an earlier failure left the group unusable
     ├── CellError                  a cell did not end well on the ranks
@@ -21,7 +22,9 @@
     └── ModelError                 about the model
         ├── NoModelError           no model is loaded
         ├── ModelNotFoundError     the path or hub id does not lead to one
-        └── ModelShardError        it cannot be cut that way over that many ranks
+        ├── ModelPushError         its files could not be sent to another host
+        ├── ModelShardError        it cannot be cut that way over that many ranks
+        └── DoesNotFitError        a rank's device has less memory than its part needs
 
 Each message says what went wrong and, where they help, what was expected, what was got and the
 cure. In a notebook an error shows as that message alone: our own frames help nobody there.
@@ -94,6 +97,10 @@ class ConnectError(ClusterError):
     """The ranks did not start, or did not form a group that works."""
 
 
+class HostError(ConnectError):
+    """A host cannot be reached, or lacks what ranks need there."""
+
+
 class GroupError(ConnectError):
     """The ranks started, and formed no group or a wrong one; new ranks on new ports may well."""
 
@@ -162,8 +169,34 @@ class ModelNotFoundError(ModelError):
     """The path or hub id does not lead to a model that can be read."""
 
 
+class ModelPushError(ModelError):
+    """A model's files could not be sent to another host, or did not arrive as they were sent."""
+
+
 class ModelShardError(ModelError):
     """The model cannot be cut that way over that many ranks."""
+
+
+class DoesNotFitError(ModelError):
+    """A rank's device has less memory than its part of the model needs.
+
+    Attributes:
+        rank: the first of those that share the device.
+        needed_bytes: by all of them.
+        available_bytes: on the device.
+    """
+
+    def __init__(
+        self, what: str, *, rank: int = 0, needed_bytes: int = 0, available_bytes: int = 0, **words: str
+    ) -> None:
+        super().__init__(what, **words)
+        self.rank = rank
+        self.needed_bytes = needed_bytes
+        self.available_bytes = available_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        figures = {name: getattr(self, name) for name in ("rank", "needed_bytes", "available_bytes")}
+        return {**super().to_dict(), **figures}
 
 
 def from_dict(data: dict[str, Any]) -> KernelkitError:
@@ -173,10 +206,13 @@ def from_dict(data: dict[str, Any]) -> KernelkitError:
         CollectiveMismatchError,
         TransferError,
         ConnectError,
+        DoesNotFitError,
         GroupError,
+        HostError,
         NoModelError,
         ModelNotFoundError,
+        ModelPushError,
         ModelShardError,
     }
     kind: type[KernelkitError] = {k.__name__: k for k in kinds}.get(data["type"], KernelkitError)
-    return kind(data["what"], expected=data["expected"], got=data["got"], cure=data["cure"])
+    return kind(data["what"], **{name: value for name, value in data.items() if name not in ("type", "what")})

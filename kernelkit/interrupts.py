@@ -2,7 +2,8 @@
 
 A KeyboardInterrupt between two requests would leave one rank with a collective that the other was
 never asked for. So while a request is under way SIGINT is only noted; the loop that follows the ranks
-looks at the note several times a second and ends them in good order.
+looks at the note several times a second and ends them in good order. A function of the caller's, which may
+take as long as it likes, is broken off.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ class Interrupts:
     def __init__(self) -> None:
         self._pending = False
         self._asked = False
+        self._in_function = False
+        self._broke_off = False
         self._replaced: Callable[[int, FrameType | None], Any] | None = None
 
     def __enter__(self) -> Interrupts:
@@ -49,5 +52,26 @@ class Interrupts:
         """The same from another thread."""
         self._asked = True
 
+    def call(self, function: Callable[..., None], *given: Any) -> None:
+        """Call a function of the caller's, which Ctrl-C breaks off; from then on none is called any more.
+
+        What the ranks sent meanwhile may be a long row of calls that would each take as long.
+        """
+        if self._broke_off:
+            return
+        try:
+            self._in_function = True
+            try:
+                function(*given)
+            finally:
+                self._in_function = False
+        except KeyboardInterrupt:
+            if not self._broke_off:  # one of its own
+                raise
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._pending = True
+        if self._in_function:
+            self._in_function = False
+            self._broke_off = True
+            raise KeyboardInterrupt

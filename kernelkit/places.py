@@ -74,6 +74,9 @@ class Place:
         calls: collectives that its program called since the cell began.
         recent: the newest of them.
         sent, received: `send` and `recv` by peer.
+        op_bytes: of the arrays that it gave to MLX since the cell began, by operation.
+        peer_bytes: of what that sends to each other rank, as `hosts.traffic` reckons it. Calls inside
+            `mx.compile` are in neither.
     """
 
     rank: int
@@ -87,6 +90,8 @@ class Place:
     recent: tuple[Call, ...] = ()
     sent: Mapping[int, int] = field(default_factory=dict)
     received: Mapping[int, int] = field(default_factory=dict)
+    op_bytes: Mapping[str, int] = field(default_factory=dict)
+    peer_bytes: Mapping[int, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -148,12 +153,18 @@ def is_blocked(place: Place, places: Places) -> bool:
     return place.state == "running" and place.in_mlx and place.still_s > 0 and bool(behind(place, places))
 
 
+def waits_in(place: Place, places: Places) -> str:
+    """What a rank has stood in for a while because another is behind it, in words; empty where it has not."""
+    waits = place.state == "running" and place.in_mlx and place.still_s >= _STILL_S
+    return awaited(place, places) if waits else ""
+
+
 def sentence(place: Place, places: Places) -> str:
     """`waits in all_sum at line 3 for 12 s`: a rank's part of the live view."""
     if place.state != "running":
         return place.stands
     still = f" for {format_seconds(int(place.still_s))}" if place.still_s >= _STILL_S else ""
-    if place.in_mlx and still and (what := awaited(place, places)):
+    if what := waits_in(place, places):
         return f"waits in {what}{still}"
     if place.in_mlx and still:
         return f"in MLX at {place.stands}{still}"

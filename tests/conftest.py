@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
 
 # Set by .ci/run: there every check has what it needs, so a skip is a failure.
 _NO_SKIPS = os.environ.get("KERNELKIT_NO_SKIPS") == "1"
+
+
+def pytest_configure() -> None:
+    # A shell without job control lets what it runs in the background ignore Ctrl-C, which tests press.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

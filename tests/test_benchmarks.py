@@ -48,6 +48,15 @@ def test_plain_table_shows_medians_ratio_and_verdict(report: dict[str, Any]) -> 
     assert lines[4] == "heavy modules 2 ≤ 0 no"
 
 
+def test_the_ratio_is_that_of_the_turns_so_that_a_drifting_machine_does_not_decide(
+    report: dict[str, Any],
+) -> None:
+    drifting = Measure.compare("decode", "tokens/s", [10.0, 9.9, 5.1], "script", [10.0, 5.0, 5.0])
+    report["benchmarks"]["one"]["measures"] = [drifting.to_dict()]
+    row = table.plain(report).splitlines()[2]
+    assert " ".join(row.split()) == "decode 9.9 tokens/s 5 tokens/s (script) 1.02"
+
+
 def test_a_failed_benchmark_is_named_under_the_table(report: dict[str, Any]) -> None:
     report["benchmarks"]["two"] = {"error": "exit status 1\nBoom", "took_s": 0.1}
     assert table.plain(report).endswith("two failed: exit status 1\nBoom")

@@ -1,5 +1,7 @@
 """Wait for what happens in other processes: poll with a deadline, never sleep and hope."""
 
+import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +17,19 @@ def eventually(condition: Callable[[], Any], timeout_s: float = 20.0) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def ctrl_c_after(started: threading.Event) -> threading.Thread:
+    """Press Ctrl-C once that has happened; the thread that does is to be joined."""
+
+    def press() -> None:
+        started.wait(60)
+        # To the main thread, as a terminal's: one that it does not get itself would not wake it.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    return presser
 
 
 def gone(pid: int) -> bool:

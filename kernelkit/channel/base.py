@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kernelkit.errors import CellError, KernelkitError, from_dict
+from kernelkit.outputs.text import readable
 from kernelkit.values import Buffer
 
 
@@ -37,12 +38,15 @@ class Message:
 class Channel(Protocol):
     """Requests go to single ranks; messages of all ranks come back through one `poll`."""
 
-    def submit(self, rank: int, code: str, *, cell: int | None = None, check: bool = False) -> str:
+    def submit(
+        self, rank: int, code: str, *, cell: int | None = None, check: bool = False, record: bool = False
+    ) -> str:
         """Run a user's code in the rank's namespace; returns the request's id.
 
         Args:
             cell: the notebook's cell number, for tracebacks.
             check: compare every collective with the other ranks before it runs.
+            record: time every collective; the reply has what came of it (`rank.timing.Clock.to_dict`).
         """
 
     def call(
@@ -109,7 +113,7 @@ def answer_of(rank: int, reply: Mapping[str, Any]) -> Any:
         lines = answer.get("traceback") or []
         raise CellError(
             f"rank {rank} failed: {answer.get('ename', 'no answer')}: {answer.get('evalue', '')}",
-            got="\n".join(lines[-3:]),
+            got=readable("\n".join(lines[-3:])),  # IPython colours them
         )
     content = answer["data"]["application/json"]
     if "error" in content:

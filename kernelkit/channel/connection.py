@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -35,13 +35,13 @@ class Keys:
 class Connection:
     """One rank's sockets and the sessions that sign for them."""
 
-    def __init__(self, context: zmq.Context[Any], keys: Keys, ports: Mapping[str, int]) -> None:
+    def __init__(self, context: zmq.Context[Any], keys: Keys, place: Mapping[str, Any]) -> None:
         info: Any = {
             "ip": "127.0.0.1",
             "transport": "tcp",
             "signature_scheme": "hmac-sha256",
             **keys.to_dict(),
-            **{name: port for name, port in ports.items() if name.endswith("_port")},
+            **{name: value for name, value in place.items() if name != "pid"},
         }
         clients = [KernelClient(context=context) for _ in range(3)]
         for client in clients:
@@ -67,7 +67,12 @@ class Connection:
 
 
 def await_message(
-    socket: Any, client: KernelClient, kind: str, deadline_s: float, parent: str | None = None
+    socket: Any,
+    client: KernelClient,
+    kind: str,
+    deadline_s: float,
+    parent: str | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> dict[str, Any] | None:
     """The next message of that kind (and for that request), dropping others; None after the deadline."""
     while True:
@@ -77,6 +82,7 @@ def await_message(
         if not socket.poll(max(0.0, min(left_s, 0.1)) * 1000) or left_s < -_LOOK_S:
             if left_s <= 0:
                 return None
+            check()
             continue
         _, raw = client.session.recv(socket, mode=zmq.NOBLOCK)
         if raw is None:

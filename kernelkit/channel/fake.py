@@ -33,6 +33,7 @@ class Request:
     code: str = ""
     cell: int | None = None
     check: bool = False
+    record: bool = False
     operation: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     buffers: Sequence[Buffer] = ()
@@ -118,8 +119,10 @@ class FakeChannel:
 
     # -- the channel ------------------------------------------------------------------------------
 
-    def submit(self, rank: int, code: str, *, cell: int | None = None, check: bool = False) -> str:
-        return self._take(Request(self._next_id(), rank, code=code, cell=cell, check=check))
+    def submit(
+        self, rank: int, code: str, *, cell: int | None = None, check: bool = False, record: bool = False
+    ) -> str:
+        return self._take(Request(self._next_id(), rank, code=code, cell=cell, check=check, record=record))
 
     def call(
         self, rank: int, operation: str, arguments: Mapping[str, Any], buffers: Sequence[Buffer] = ()

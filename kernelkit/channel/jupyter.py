@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import zmq
@@ -28,11 +28,18 @@ _INTERRUPT_S = 1.0
 class JupyterChannel:
     """The channel that a cluster uses."""
 
-    def __init__(self, keys: Keys, ports: Mapping[int, Mapping[str, int]], timeout_s: float) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        places: Mapping[int, Mapping[str, Any]],
+        timeout_s: float,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         """Connect to all ranks and wait until each publishes to us and has a subshell.
 
         Args:
-            ports: of each rank, as it reported them.
+            places: per rank its ports as it reported them, and `transport` and `ip` where it is not here.
+            check: called while it waits; what it raises ends the waiting.
 
         Raises:
             ConnectError: a rank did not answer within `timeout_s`.
@@ -40,7 +47,7 @@ class JupyterChannel:
         self._context: zmq.Context[Any] = zmq.Context()
         self._side_lock = threading.Lock()
         self._control_lock = threading.Lock()
-        self._connections = {rank: Connection(self._context, keys, p) for rank, p in ports.items()}
+        self._connections = {rank: Connection(self._context, keys, place) for rank, place in places.items()}
         self._poller = zmq.Poller()
         self._sources: dict[Any, tuple[int, KernelClient]] = {}
         for rank, connection in self._connections.items():
@@ -52,21 +59,27 @@ class JupyterChannel:
             for socket, client in polled:
                 self._poller.register(socket, zmq.POLLIN)
                 self._sources[socket] = (rank, client)
-        self._handshake(time.monotonic() + timeout_s)
+        try:
+            self._handshake(time.monotonic() + timeout_s, check)
+        except BaseException:  # Ctrl-C as well
+            self.close()
+            raise
 
-    def _handshake(self, deadline_s: float) -> None:
+    def _handshake(self, deadline_s: float, check: Callable[[], None]) -> None:
         for connection in self._connections.values():
             connection.main.session.send(connection.control, "create_subshell_request", {})
         for rank, connection in self._connections.items():
             # A subscription takes effect some time after `connect`; the kernel says when.
-            welcome = await_message(connection.iopub, connection.main, "iopub_welcome", deadline_s)
-            reply = await_message(connection.control, connection.main, "create_subshell_reply", deadline_s)
+            main = connection.main
+            welcome = await_message(connection.iopub, main, "iopub_welcome", deadline_s, check=check)
+            reply = await_message(connection.control, main, "create_subshell_reply", deadline_s, check=check)
             if welcome is None or reply is None:
-                self.close()
                 raise ConnectError(f"rank {rank} started but does not answer", cure="%cluster connect again")
             connection.subshell_id = reply["content"]["subshell_id"]
 
-    def submit(self, rank: int, code: str, *, cell: int | None = None, check: bool = False) -> str:
+    def submit(
+        self, rank: int, code: str, *, cell: int | None = None, check: bool = False, record: bool = False
+    ) -> str:
         content = {
             "code": code,
             "silent": False,
@@ -75,7 +88,8 @@ class JupyterChannel:
             "allow_stdin": False,
             "stop_on_error": False,
         }
-        return self._send(rank, content, {"kernelkit_cell": cell, "kernelkit_check": check})
+        asked = {"kernelkit_cell": cell, "kernelkit_check": check, "kernelkit_record": record}
+        return self._send(rank, content, asked)
 
     def call(
         self, rank: int, operation: str, arguments: Mapping[str, Any], buffers: Sequence[Buffer] = ()

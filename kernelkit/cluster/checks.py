@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from kernelkit.errors import ArgumentError
 
@@ -60,6 +61,20 @@ def check_seconds(name: str, seconds: float | None, *, or_none: bool = True) -> 
         raise ArgumentError(f"{name} must be a time", expected="seconds, more than 0", got=repr(seconds))
 
 
+def check_record(record: bool, *, check: bool, ranks: Sequence[int] | None) -> None:
+    """A recording is of all ranks, and of collectives that run when they are called.
+
+    Raises:
+        ArgumentError: only some ranks are to run, or each collective is to be checked before.
+    """
+    if record and ranks is not None:
+        raise ArgumentError(
+            "a recording is of all ranks", got=f"ranks {ranks}", cure="leave out ranks, or record"
+        )
+    if record and check:
+        raise ArgumentError("a recording would time the checks as well", cure="check first, then record")
+
+
 def check_code(code: str) -> None:
     """Refuse what no kernel can run, before a rank waits for it.
 
@@ -72,3 +87,28 @@ def check_code(code: str) -> None:
         code.encode()
     except UnicodeEncodeError as error:
         raise ArgumentError("the code has characters that cannot be sent", got=error.reason) from error
+
+
+def check_callable(name: str, given: object) -> None:
+    """A function that is to be called.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if not callable(given):
+        raise ArgumentError(f"{name} is no function", expected="one of rank and event", got=repr(given))
+
+
+def model_name(given: object) -> str:
+    """What names a model: a text, or a path.
+
+    Raises:
+        ArgumentError: it is something else.
+    """
+    if isinstance(given, Path):
+        return str(given)
+    if not isinstance(given, str):
+        raise ArgumentError(
+            "this names no model", expected="a folder, a hub id, austen or smollm2", got=repr(given)
+        )
+    return given

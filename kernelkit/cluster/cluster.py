@@ -2,82 +2,58 @@
 
 from __future__ import annotations
 
-import json
-import threading
-import weakref
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from kernelkit import values
-from kernelkit.channel.base import Message
-from kernelkit.cluster.bringup import Members, Report, bring_up
-from kernelkit.cluster.checks import check_code, check_names, check_ranks, check_seconds, check_world_size
+from kernelkit.cluster import transfer
+from kernelkit.cluster.bringup import Members, Report
+from kernelkit.cluster.checks import check_code, check_names, check_ranks, check_record, check_seconds
 from kernelkit.cluster.follow import ASK_TIMEOUT_S
+from kernelkit.cluster.models import ModelHolder
+from kernelkit.cluster.observers import Moment, tell
 from kernelkit.cluster.recovery import Kept, Recovery, put_back, salvage
 from kernelkit.cluster.result import Result
-from kernelkit.cluster.runner import STUCK_S, OnEvent, OnTurn, Runner
-from kernelkit.cluster.status import ClusterStatus, look
-from kernelkit.errors import ArgumentError, CellError
-from kernelkit.model import ShardedModel, Strategy
+from kernelkit.cluster.runner import OnEvent, OnTurn
+from kernelkit.cluster.site import Site
+from kernelkit.cluster.status import look
+from kernelkit.errors import ArgumentError, NoModelError
+from kernelkit.hosts.status import ClusterStatus
 from kernelkit.outputs import RankOutput
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def connect(world_size: int = 2, *, report: Report = lambda _: None) -> Cluster:
-    """Start local ranks on MLX's ring backend and form a group of them.
-
-    Clusters are independent: a second one may run beside the first. `with connect() as cluster:` stops it.
-
-    Args:
-        world_size: how many ranks. More than the machine has cores works, slowly: rings busy-wait.
-        report: is told in a few words what happens, for a progress line.
-
-    Raises:
-        ArgumentError: no possible number of ranks.
-        ConnectError: they did not start or did not form a group.
-    """
-    check_world_size(world_size)
-    return Cluster(world_size, bring_up(world_size, report))
+    from kernelkit.generation import Generation
+    from kernelkit.hosts.calibration import Calibration
+    from kernelkit.hosts.clustermap import ClusterMap
+    from kernelkit.hosts.linkreport import LinkReport
+    from kernelkit.model.beside import Beside
+    from kernelkit.perf.result import Plan
+    from kernelkit.perf.result import Strategy as PlanStrategy
 
 
-class Cluster:
+class Cluster(ModelHolder):
     """Ranks that run code together. Made by `connect`, ended by `stop` or with the notebook.
 
     Attributes:
-        world_size: the number of ranks.
-        backend: MLX's name of the data plane.
+        site: where the ranks run; `world_size`: their number.
+        backend: MLX's name of the data plane, and `why` it is this one.
+        notes: differences between the hosts that do no harm.
         last: what the latest cell left behind, also when it failed.
+        model: what `load` loaded.
+        measured: what `links` found out the last time.
+        calibration: what `calibrate` found out the last time.
+        observers: functions that are told what runs; see `Lifetime`.
     """
 
-    def __init__(self, world_size: int, members: Members) -> None:
-        self.world_size = world_size
-        self.backend = "ring" if world_size > 1 else "none"
-        self.last = Result({}, world_size)
-        self.model: ShardedModel | None = None
-        self._model: ShardedModel | None = None  # to be loaded again by a recovery that was broken off
+    def __init__(self, site: Site, members: Members) -> None:
+        super().__init__(site, members)
+        self.last = Result({}, self.world_size)
+        self.measured: LinkReport | None = None
+        self.calibration: Calibration | None = None
         self._cells = 0
         self._kept: dict[int, Kept] = {}
-        self._changing = threading.RLock()
-        self._adopt(members)
-
-    def _adopt(self, members: Members, stuck_s: float = STUCK_S) -> None:
-        self._runner = Runner(members, stuck_s)
-        # Runs when this object goes, and at the interpreter's exit: nothing stays behind.
-        self._closing = weakref.finalize(self, members.close)
-
-    @property
-    def state(self) -> str:
-        """`idle`, `running`, `stopped`, or `failed: ` and the reason."""
-        return self._runner.state
-
-    @property
-    def stuck_s(self) -> float:
-        """A cell ends once a rank has stood still in MLX for so many seconds; 600 at first."""
-        return self._runner.stuck_s
-
-    @stuck_s.setter
-    def stuck_s(self, seconds: float) -> None:
-        check_seconds("stuck_s", seconds, or_none=False)
-        self._runner.stuck_s = seconds
 
     def __enter__(self) -> Cluster:
         return self
@@ -99,6 +75,7 @@ class Cluster:
         cell: int | None = None,
         timeout_s: float | None = None,
         check: bool = False,
+        record: bool = False,
         on_turn: OnTurn = lambda outputs, running, places: None,
     ) -> Result:
         """Run code in the persistent namespace of every rank, or of `ranks`, and wait for it.
@@ -111,6 +88,8 @@ class Cluster:
                 ends it, or one that waits for what no rank can bring any more.
             check: compare every collective with the other ranks before it runs, and run it at once; each
                 then costs another one.
+            record: run every collective where it is called, and time it; the result's `timeline` then says
+                what each rank did when. The numbers are the same, the cell may be slower.
             on_turn: called some 20 times a second with the outputs so far, the ranks that still run and,
                 from the first second on, where each rank stands.
 
@@ -124,6 +103,7 @@ class Cluster:
         """
         check_code(code)
         check_seconds("timeout_s", timeout_s)
+        check_record(record, check=check, ranks=ranks)
         chosen = list(range(self.world_size)) if ranks is None else check_ranks(ranks, self.world_size)
         # Always a number, and the same on all ranks: else equal tracebacks would differ in it.
         self._cells += 1
@@ -132,22 +112,10 @@ class Cluster:
         self._runner.check_usable()
         self.last = result
         number = cell if cell is not None else self._cells
-        result.warning = self._runner.run(code, outputs, number, on_turn, timeout_s=timeout_s, check=check)
+        result.warning = self._runner.run(
+            code, outputs, number, on_turn, timeout_s=timeout_s, check=check, record=record
+        )
         return result
-
-    def operate(
-        self,
-        requests: Mapping[int, tuple[str, Mapping[str, Any]]],
-        *,
-        on_event: OnEvent = lambda rank, event: None,
-        on_interrupt: Callable[[], bool] | None = None,
-    ) -> dict[int, Any]:
-        """Run one of the ranks' own operations on each, and gather the answers; see `Runner.operate`."""
-        return self._runner.operate(requests, on_event=on_event, on_interrupt=on_interrupt)
-
-    def interrupt(self) -> None:
-        """Do what Ctrl-C does to what runs in another thread; nothing where nothing runs."""
-        self._runner.interrupt()
 
     # -- values -----------------------------------------------------------------------------------
 
@@ -161,9 +129,8 @@ class Cluster:
         """
         bound = {**(variables or {}), **named}
         check_names(bound)
-        tree, buffers = values.encode(bound, "push")
         chosen = range(self.world_size) if ranks is None else check_ranks(ranks, self.world_size)
-        self._runner.operate({rank: ("push", {"tree": json.dumps(tree)}) for rank in chosen}, buffers=buffers)
+        transfer.push(self._runner, bound, chosen)
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.push({name: value})
@@ -176,51 +143,7 @@ class Cluster:
         """
         if not isinstance(name, str):
             raise ArgumentError("cluster[...] takes a variable's name", expected="a string", got=repr(name))
-        buffers: dict[int, list[values.Buffer]] = {}
-
-        def take(message: Message) -> None:
-            if message.buffers:
-                buffers[message.rank] = message.buffers
-
-        requests = {rank: ("pull", {"name": name}) for rank in range(self.world_size)}
-        trees = self._runner.operate(requests, on_message=take)
-        return {rank: values.decode(json.loads(tree), buffers.get(rank, [])) for rank, tree in trees.items()}
-
-    # -- the model --------------------------------------------------------------------------------
-
-    def load(
-        self,
-        name: str,
-        strategy: Strategy = "tensor",
-        *,
-        on_event: OnEvent = lambda rank, event: None,
-        called: str = "",
-    ) -> ShardedModel:
-        """Shard a language model over all ranks.
-
-        Args:
-            name: a folder in the Hugging Face layout, a hub id, or `smollm2`.
-            strategy: `tensor` cuts every layer, `pipeline` deals the layers out.
-            called: how the model is called where it is shown; `name` by default.
-            on_event: called with each rank's progress.
-
-        Raises:
-            ModelNotFoundError, ModelShardError: before anything is loaded; a model that was there stays.
-        """
-        try:
-            model = ShardedModel.load(self, name, strategy, on_event, called)
-        except CellError:  # broken off while it read; after any other error the old model still is there
-            self._model = self.model or self._model  # what `recover` loads again
-            self._forget_model()
-            raise
-        self._forget_model()
-        self.model, self._model = model, None
-        return model
-
-    def _forget_model(self) -> None:
-        if self.model is not None:
-            self.model.forget()
-        self.model = None
+        return transfer.pull(self._runner, name, range(self.world_size))
 
     # -- the whole --------------------------------------------------------------------------------
 
@@ -228,23 +151,101 @@ class Cluster:
         """What every rank is and does; answers also while a cell runs or hangs."""
         return look(self._runner.members, self.state, self.backend)
 
+    def map(self, links: LinkReport | None = None) -> ClusterMap:
+        """Hosts, ranks and links as one picture needs them; answers also while a cell runs, and shows that.
+
+        Args:
+            links: what the links carry; by default what `links` found out the last time, if it was called.
+
+        Raises:
+            ArgumentError: the report is of a cluster with other ranks.
+        """
+        from kernelkit.cluster.mapping import draw_map
+
+        hosts = self._runner.members.site.hostfile.hosts
+        return draw_map(self.status(), hosts, links or self.measured, self._runner.places)
+
     def complete(self, code: str, position: int, rank: int = 0) -> dict[str, Any] | None:
         """Jupyter's completion of `code` at `position` in a rank's namespace; None if none came in time."""
         return self._runner.members.channel.complete(rank, code, position, ASK_TIMEOUT_S)
 
-    def ask(self, operation: str, arguments: Mapping[str, Any]) -> dict[int, Any]:
-        """Run an operation on all ranks beside what they are doing; those that answered in time."""
-        return self._runner.members.channel.ask(range(self.world_size), operation, arguments, ASK_TIMEOUT_S)
+    def links(self, *, report: Report = lambda _: None) -> LinkReport:
+        """Measure latency and bandwidth of every link between the hosts, both ways, over MLX and plain TCP.
 
-    def restart(self, *, report: Report = lambda _: None) -> None:
-        """End all ranks and start as many new ones, with empty namespaces and no model.
+        Short-lived processes beside the ranks do it: the ranks and their variables are left alone. A link
+        takes ten seconds at most.
 
         Raises:
-            ConnectError: they did not start; the cluster is stopped then.
+            ClusterBusyError: something runs on the ranks, and each would disturb the other.
         """
-        with self._changing:
-            self.stop()
-            self._adopt(bring_up(self.world_size, report), self.stuck_s)
+        from kernelkit.cluster.links import measure_cluster  # what only this needs is not loaded at connect
+
+        with self._runner.at_rest() as members:
+            self.measured = measure_cluster(members.site, self.backend, members.agent.task, report)
+        tell(self.observers, Moment("links", "ended", self.state))
+        return self.measured
+
+    def calibrate(self, *, on_event: OnEvent = lambda rank, event: None) -> Calibration:
+        """Measure what each rank's device reads and multiplies, and what an all_sum over them takes.
+
+        Some seconds, on all ranks at once; predictions for this cluster are made from it.
+
+        Args:
+            on_event: called with each rank's progress.
+
+        Raises:
+            CellInterruptedError: Ctrl-C or the stop button.
+        """
+        from kernelkit.hosts.calibration import Calibration
+
+        time = datetime.now(UTC).isoformat(timespec="seconds")
+        found = self.operate(dict.fromkeys(range(self.world_size), ("calibrate", {})), on_event=on_event)
+        self.calibration = Calibration.of(time, self.backend, found)
+        return self.calibration
+
+    def plan(
+        self,
+        model: str | Path | Mapping[str, Any] | None = None,
+        strategy: PlanStrategy = "tensor",
+        quantization: str | Mapping[str, Any] | None = None,
+        context: int = 4096,
+        batch: int = 1,
+        split: Sequence[int] | None = None,
+    ) -> Plan:
+        """What to expect of a model on this very cluster, from what `calibrate` measured and its memory.
+
+        Args:
+            model: as `kernelkit.plan` takes it; by default the one that is loaded, as it lies on the ranks,
+                and then only `context` counts of what follows.
+            quantization: in memory; None as the ranks load it by default.
+
+        Raises:
+            ArgumentError: not calibrated yet, or as `kernelkit.plan`.
+            NoModelError: nothing is loaded, and no model was named.
+        """
+        from kernelkit.cluster.planning import plan_loaded, plan_model
+
+        if model is None:
+            if self.model is None:
+                raise NoModelError("no model is loaded, and none is named", cure="%model load, or name one")
+            return plan_loaded(self, self.calibration, self.model, context)
+        return plan_model(self, self.calibration, model, strategy, quantization, context, batch, split)
+
+    def compare(self, generation: Generation) -> Beside | None:
+        """A generation of the model that is loaded, beside what was to be expected of this very cluster.
+
+        Returns:
+            None where too few tokens came to measure a speed.
+
+        Raises:
+            ArgumentError: not calibrated yet, or there is no prediction for such a model.
+            NoModelError: nothing is loaded.
+        """
+        from kernelkit.cluster.planning import compare
+
+        if self.model is None:
+            raise NoModelError("no model is loaded", cure="%model load PATH_OR_HF_ID")
+        return compare(self, self.calibration, self.model, generation)
 
     def recover(self, *, report: Report = lambda _: None) -> Recovery:
         """New ranks for a cluster that failed or hangs, with the old ranks' variables and model.
@@ -263,21 +264,26 @@ class Cluster:
         sound = self._runner.is_sound()
         if sound and not unfinished:
             return Recovery("nothing to recover: the ranks answer and are in step")
-        self._model = self.model or self._model
+        if self.model is not None and self.model.loaded:  # what was unloaded stays so
+            self._model = self.model
         if not sound:
             if self.state != "stopped":
                 report("taking over variables")
                 # What an earlier recovery could not put back yet is newer than what is there.
                 self._kept = self._runner.give_up(salvage) | self._kept
             self._end()
-            self._adopt(bring_up(self.world_size, report), self.stuck_s)
+            self._renew(report)
         report("putting variables back")
         carried, left = put_back(self._kept, self._runner.operate)
         self._kept = {}
         loaded = ""
         if (model := self._model) is not None:
             report(f"loading {model.name}")
-            loaded = self.load(model.path, model.strategy, called=model.name).name
+            # The folder stays what it was, wherever the notebook has gone; several hosts each have their own.
+            found_by = model.path if len(self.site.hosts) == 1 else model.name
+            heir = self._load(found_by, model.layout, called=model.name)
+            model.succeed(heir)
+            loaded = heir.name
         ranks = f"{self.world_size} new rank{'s' if self.world_size > 1 else ''}"
         return Recovery(f"{ranks}, backend {self.backend}", carried, left, loaded)
 
@@ -289,5 +295,4 @@ class Cluster:
 
     def _end(self) -> None:
         self._forget_model()
-        self._runner.leave()
-        self._closing()
+        super()._end()

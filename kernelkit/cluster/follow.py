@@ -24,6 +24,8 @@ BLOCKED_GRACE_S = 0.3
 ASK_TIMEOUT_S = 0.8
 # So long a rank must have stood in MLX before a wait that can have no end is called one.
 DEADLOCK_S = 1.4
+# Ranks that were asked to stop after the same token get this long for it.
+_GENTLE_S = 10.0
 # The longest turn that counts as time spent: a laptop that slept has used up nobody's patience.
 _LONGEST_TURN_S = 1.0
 
@@ -118,9 +120,17 @@ class Follower:
         except RankLostError:
             raise
         except BaseException:
-            # Whatever broke this off (the caller's function, Ctrl-C), no rank goes on unseen.
-            self.blocked = self._interrupt(on_message)
+            # Whatever broke this off (Ctrl-C, the caller's function, which is not called again), no rank goes
+            # on unseen.
+            self.blocked = self._break_off()
             raise
+
+    def _break_off(self) -> tuple[int, ...]:
+        """End it gently where that can be, else by interrupts; say which ranks did not follow."""
+        gentle, self._on_interrupt = self._on_interrupt, None
+        if gentle is not None and self._wait.running and gentle():
+            self._wait.until_done(_GENTLE_S)
+        return self._interrupt(lambda message: None)
 
     def _turn_to_end(self, on_message: OnMessage, on_turn: Callable[[], None]) -> Ending:
         last_s = time.monotonic()
@@ -179,9 +189,14 @@ class Follower:
         """Interrupt what still runs, and say what did not follow."""
         running = self._wait.running
         blocked = is_sure or (places and all(is_blocked(places[rank], places) for rank in running))
-        ends_s = time.monotonic() + (BLOCKED_GRACE_S if blocked else INTERRUPT_GRACE_S)
-        self._crew.channel.interrupt(running)
-        self._wait.until_done(ends_s - time.monotonic(), on_message)
+        grace_s = (BLOCKED_GRACE_S if blocked else INTERRUPT_GRACE_S) / 2
+        # Twice: a kernel ignores the signal until its request has begun.
+        for _ in range(2):
+            ends_s = time.monotonic() + grace_s
+            self._crew.channel.interrupt(self._wait.running)
+            if self._wait.until_done(ends_s - time.monotonic(), on_message):
+                break
+            self._wait.end_unanswered()
         return tuple(self._wait.running)
 
     def _all_places(self, reports: Mapping[int, Any]) -> dict[int, Place]:

@@ -117,7 +117,8 @@ def place_of(rank: int, state: State, answer: Mapping[str, Any], still_s: float 
     if not answer:
         return Place(rank, state)
     if state == "absent":  # what it called, it called in an earlier cell
-        answer = {**answer, "line": 0, "source": "", "calls": 0, "recent": []}
+        nothing: dict[str, Any] = {"calls": 0, "recent": [], "op_bytes": {}, "peer_bytes": []}
+        answer = {**answer, "line": 0, "source": "", **nothing}
     return Place(
         rank,
         state,
@@ -130,6 +131,8 @@ def place_of(rank: int, state: State, answer: Mapping[str, Any], still_s: float 
         recent=tuple(Call.from_dict(call) for call in answer["recent"]),
         sent=dict(answer["sent"]),
         received=dict(answer["received"]),
+        op_bytes=answer.get("op_bytes", {}),
+        peer_bytes=dict(answer.get("peer_bytes", ())),
     )
 
 

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import psutil
 
 from kernelkit.cluster.bringup import Members
+from kernelkit.tables import html_table, text_table
 from kernelkit.units import format_bytes
 from kernelkit.values import Buffer, shifted
-from kernelkit.views.table import html_table, text_table
 
 _LIST_S = 1.0
 _FREE_S = 0.8
@@ -106,7 +106,7 @@ def salvage(members: Members, suspects: Sequence[int] = ()) -> dict[int, Kept]:
         suspects: ranks whose latest cell broke.
     """
     exits = members.agent.exits
-    living = [rank for rank in members.facts if rank not in exits] if members.agent.alive else []
+    living = [rank for rank in members.facts if rank not in exits]
     answering = members.channel.ask(living, "where", {}, _LIST_S)
     living = [rank for rank in living if rank in answering]
     _compute(members, living)
@@ -120,7 +120,7 @@ def salvage(members: Members, suspects: Sequence[int] = ()) -> dict[int, Kept]:
             kept[rank] = _take(members, rank, lists[rank], room)
             room -= sum(len(b) for _, buffers in kept[rank].variables.values() for b in buffers)
         else:
-            why = f"its process ended ({exits[rank]})" if rank in exits else "it does not answer"
+            why = exits[rank].told if rank in exits else "it does not answer"
             kept[rank] = Kept(left={"": f"everything: {why}"})
     return kept
 
@@ -159,7 +159,7 @@ def _take(members: Members, rank: int, listed: Mapping[str, Any], room: int) -> 
     for names in _batches(sizes):
         timeout_s = _FETCH_S + sum(sizes[name] for name in names) / _SLOWEST_BYTES_PER_S
         # One that has died, or did not answer once, is not asked again and again.
-        gone = rank in members.agent.exits or not members.agent.alive
+        gone = rank in members.agent.exits
         found = None if gone else members.channel.fetch(rank, "rescue", {"names": names}, timeout_s)
         if found is None:
             missing = [name for name in sizes if name not in kept.variables and name not in kept.left]

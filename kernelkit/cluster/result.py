@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from kernelkit.outputs import RankOutput, Stream, render_cell, render_values
 from kernelkit.views.publish import publish
+
+if TYPE_CHECKING:
+    from kernelkit.perf.timeline import Timeline
 
 
 class Result(Mapping[int, RankOutput]):
@@ -38,6 +42,14 @@ class Result(Mapping[int, RankOutput]):
     def has_values(self) -> bool:
         """Whether the cell's last expression had a value on any rank."""
         return any(output.value is not None for output in self._outputs.values())
+
+    @property
+    def timeline(self) -> Timeline | None:
+        """What each rank did when; None of a cell that was not recorded, or that a rank did not end."""
+        from kernelkit.perf.recorded import timeline_of
+
+        recordings = [output.recording for output in self._outputs.values() if output.recording is not None]
+        return timeline_of(recordings, ()) if len(recordings) == self._world_size else None
 
     def show_printed(self) -> None:
         """Publish what was printed and displayed, once."""

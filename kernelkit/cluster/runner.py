@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from kernelkit.channel.base import Message, answer_of
 from kernelkit.cluster import step
@@ -18,115 +17,32 @@ from kernelkit.cluster.errors import (
     mismatch_error,
     stuck_error,
 )
-from kernelkit.cluster.follow import (
-    INTERRUPT_GRACE_S,
-    Ending,
-    Follower,
-    Limits,
-    OnMessage,
-)
-from kernelkit.cluster.running import Wait, raise_if_lost
-from kernelkit.errors import (
-    ClusterBusyError,
-    ClusterFailedError,
-    NoClusterError,
-    RankLostError,
-)
-from kernelkit.interrupts import Interrupts
+from kernelkit.cluster.follow import ASK_TIMEOUT_S, Ending, Follower, Limits, OnMessage
+from kernelkit.cluster.gate import Gate
+from kernelkit.cluster.observers import Observer, Watch
+from kernelkit.cluster.running import Wait
+from kernelkit.errors import ClusterFailedError, RankLostError
 from kernelkit.outputs import RankOutput
 from kernelkit.places import Place
 from kernelkit.values import EVENT_MIME, Buffer
 
 STUCK_S = 600.0
-# Longer than anything that a running request does between two looks at whether it was given up.
-_LET_GO_S = 8.0
-
-T = TypeVar("T")
-
 OnTurn = Callable[[Mapping[int, RankOutput], Sequence[int], Mapping[int, Place]], None]
 OnEvent = Callable[[int, dict[str, Any]], None]
 
 
-class Runner:
-    """One request at a time on the members of a cluster.
+class Runner(Gate):
+    """Cells and operations, one at a time.
 
     Attributes:
-        failure: why the group must not be used again, or empty.
         stuck_s: a rank that stands still in MLX for so long ends the request, in seconds.
     """
 
-    def __init__(self, members: Members, stuck_s: float = STUCK_S) -> None:
-        self._members: Members | None = members
-        self._busy = threading.Lock()
-        self._interrupts = Interrupts()
-        self.failure = ""
+    def __init__(
+        self, members: Members, stuck_s: float = STUCK_S, observers: list[Observer] | None = None
+    ) -> None:
+        super().__init__(members, [] if observers is None else observers)
         self.stuck_s = stuck_s
-        self._given_up = False
-        self._suspects: tuple[int, ...] = ()
-
-    @property
-    def members(self) -> Members:
-        """What the cluster consists of.
-
-        Raises:
-            NoClusterError: it was stopped.
-        """
-        if self._members is None:
-            raise NoClusterError("this cluster was stopped", cure="%cluster connect, or cluster.restart()")
-        return self._members
-
-    @property
-    def state(self) -> str:
-        """`idle`, `running`, `stopped`, or `failed: ` and the reason."""
-        if self._members is None:
-            return "stopped"
-        if self.failure:
-            return f"failed: {self.failure}"
-        if self._members.agent.exits or not self._members.agent.alive:
-            return "failed: a rank is gone"
-        return "running" if self._busy.locked() else "idle"
-
-    def interrupt(self) -> None:
-        """Do what Ctrl-C does to a request that is under way in another thread."""
-        self._interrupts.ask()
-
-    def is_sound(self) -> bool:
-        """Whether nothing runs, and the ranks answer and are in step."""
-        if self.state != "idle" or not self._busy.acquire(blocking=False):
-            return False
-        try:
-            self._recheck()
-        except RankLostError as error:
-            self.failure = error.what
-        finally:
-            self._busy.release()
-        return not self.failure
-
-    def give_up(self, then: Callable[[Members, Sequence[int]], T]) -> T:
-        """Let go of what runs in another thread, whether it can end or not.
-
-        Args:
-            then: what to do with the members; it is told the ranks whose latest cell broke.
-        """
-        self._given_up = True
-        let_go = self._busy.acquire(timeout=_LET_GO_S)
-        try:
-            self.failure = self.failure or "it was given up"
-            return then(self.members, self._suspects)
-        finally:
-            self._given_up = False
-            if let_go:
-                self._busy.release()
-
-    def leave(self) -> None:
-        """No more requests; one that is under way in another thread has ended when this returns."""
-        members, self._members = self._members, None
-        if members is None:
-            return
-        # With the agent go the ranks, and a thread that waits for them notices within a turn.
-        members.agent.stop()
-        if self._busy.acquire(timeout=INTERRUPT_GRACE_S):
-            self._busy.release()
 
     def run(
         self,
@@ -137,6 +53,7 @@ class Runner:
         *,
         timeout_s: float | None = None,
         check: bool = False,
+        record: bool = False,
     ) -> str:
         """Run a cell on the ranks of `outputs`, and fill them while it runs.
 
@@ -146,18 +63,26 @@ class Runner:
         Raises:
             CellError: it raised, was interrupted, got stuck, or lost a rank.
         """
-        with self._running() as members:
+        with self._running("cell", outputs) as (members, watch):
             wait = Wait(
                 members,
-                {rank: members.channel.submit(rank, code, cell=cell, check=check) for rank in outputs},
+                {
+                    rank: members.channel.submit(rank, code, cell=cell, check=check, record=record)
+                    for rank in outputs
+                },
             )
             self._suspects = tuple(outputs)  # until the cell is known to have ended well
-            follower = self._follower(wait, timeout_s)
+            follower = self._follower(wait, watch, timeout_s)
+
+            def turn() -> None:
+                self._turn(watch)
+                self._interrupts.call(on_turn, outputs, wait.running, follower.places)
+
             with self._known(follower):
                 ending = follower.to_end(
-                    lambda message: outputs[message.rank].feed(message.kind, message.content),
-                    lambda: self._turn(lambda: on_turn(outputs, wait.running, follower.places)),
+                    lambda message: outputs[message.rank].feed(message.kind, message.content), turn
                 )
+            watch.look(members, ASK_TIMEOUT_S, ending.blocked)
             for rank, reply in wait.replies.items():
                 outputs[rank].feed_reply(reply)
             self._judge(ending, wait)
@@ -192,18 +117,19 @@ class Runner:
         def take(message: Message) -> None:
             event = message.content.get("data", {}).get(EVENT_MIME)
             if event is not None:
-                on_event(message.rank, event)
+                self._interrupts.call(on_event, message.rank, event)
             on_message(message)
 
-        with self._running() as members:
+        with self._running(_name(requests), requests) as (members, watch):
             sent = {
                 rank: members.channel.call(rank, operation, arguments, buffers)
                 for rank, (operation, arguments) in requests.items()
             }
             wait = Wait(members, sent)
-            follower = self._follower(wait, None, on_interrupt)
+            follower = self._follower(wait, watch, None, on_interrupt)
             with self._known(follower):
-                ending = follower.to_end(take, lambda: self._turn(None))
+                ending = follower.to_end(take, lambda: self._turn(watch))
+            watch.look(members, ASK_TIMEOUT_S, ending.blocked)
             self._judge(ending, wait)
             if error := stuck_error(ending, self.failure):
                 raise error
@@ -211,52 +137,35 @@ class Runner:
                 raise interrupted_error("this", self.failure)
             return {rank: answer_of(rank, wait.replies[rank]) for rank in sorted(wait.replies)}
 
-    def check_usable(self) -> None:
-        """Raise what keeps the cluster from running something now."""
-        members = self.members
-        if self._busy.locked():
-            raise ClusterBusyError("another cell is running on the ranks", cure="wait, or %cluster interrupt")
-        if self.failure:
-            raise ClusterFailedError(
-                f"the cluster cannot be used: {self.failure}",
-                cure="%cluster recover (new ranks, with the variables that can be carried)",
-            )
-        raise_if_lost(members.agent)
-
-    @contextmanager
-    def _running(self) -> Iterator[Members]:
-        self.check_usable()
-        # Between the check and here another thread may have come first; then this one waits for it.
-        self._busy.acquire()
-        try:
-            with Interrupts() as self._interrupts:
-                yield self.members
-        except RankLostError as error:
-            if self._members is None:
-                raise NoClusterError("the cluster was stopped while this ran") from error
-            self.failure = error.what
-            raise
-        finally:
-            self._busy.release()
-
     def _follower(
-        self, wait: Wait, timeout_s: float | None, on_interrupt: Callable[[], bool] | None = None
+        self,
+        wait: Wait,
+        watch: Watch,
+        timeout_s: float | None,
+        on_interrupt: Callable[[], bool] | None = None,
     ) -> Follower:
         members = self.members
         limits = Limits(timeout_s, self.stuck_s)
-        return Follower(members, wait, len(members.facts), self._interrupts, limits, on_interrupt)
+        follower = Follower(members, wait, len(members.facts), self._interrupts, limits, on_interrupt)
+        watch.follow(follower)
+        return follower
 
-    def _turn(self, on_turn: Callable[[], None] | None) -> None:
+    def _turn(self, watch: Watch) -> None:
         if self._given_up:
             raise ClusterFailedError("this was given up: the cluster is being recovered in another thread")
-        if on_turn is not None:
-            on_turn()
+        watch.turn()
 
     @contextmanager
     def _known(self, follower: Follower) -> Iterator[None]:
         """Whatever breaks a request off, afterwards it is known whether the group can be used."""
         try:
             yield
+        except RankLostError:
+            raise
+        except BaseException:
+            if not follower.blocked:  # they ended, but perhaps not all at the same place
+                self._recheck()
+            raise
         finally:
             if follower.blocked:
                 ranks = ", ".join(map(str, follower.blocked))
@@ -268,9 +177,6 @@ class Runner:
             self.failure = failure_of(ending)
         elif ending.reason != "done" or wait.failed:
             self._recheck()
-
-    def _recheck(self) -> None:
-        self.failure = self.failure or step.out_of_step(self.members)
 
     def _compare(self, wait: Wait) -> str:
         """After a cell that ended well on all ranks: did they call the same collectives?
@@ -292,3 +198,8 @@ class Runner:
             f"  {describe_row(row)}\n"
             "  run the cell with %%sharded --check to find it before the numbers are used"
         )
+
+
+def _name(requests: Mapping[int, tuple[str, Mapping[str, Any]]]) -> str:
+    """The operation, which is the same on all ranks."""
+    return next((operation for operation, _ in requests.values()), "")

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from kernelkit.channel.base import Channel, Message, answer_of, has_failed
-from kernelkit.errors import CellError, ConnectError, GroupError, RankLostError
-from kernelkit.launch.local import Exit, LocalAgent
+from kernelkit.errors import CellError, ConnectError, GroupError, HostError, RankLostError
+from kernelkit.launch.agents import Agents
+from kernelkit.launch.exits import Exit
 
 _TURN_S = 0.05
 _SHOWN_LINES = 8
@@ -18,7 +19,7 @@ class Crew(Protocol):
     """What running needs of a cluster's members."""
 
     @property
-    def agent(self) -> LocalAgent: ...
+    def agent(self) -> Agents: ...
 
     @property
     def channel(self) -> Channel: ...
@@ -40,6 +41,7 @@ class Wait:
         self._ranks = {request: rank for rank, request in requests.items()}
         # A request is over when both its reply and its idle have come: output may follow the reply.
         self._open = dict.fromkeys(requests, 2)
+        self._unanswered = dict.fromkeys(requests, False)
         self.replies: dict[int, dict[str, Any]] = {}
 
     @property
@@ -81,10 +83,23 @@ class Wait:
                 self.replies[rank] = message.content
             if message.ends_request:
                 self._open[rank] -= 1
+                self._unanswered[rank] = rank not in self.replies
             elif on_message is not None:
                 on_message(message)
         if self.running:
             raise_if_lost(self._crew.agent)
+
+    def end_unanswered(self) -> None:
+        """Ranks that are idle again without a reply: interrupted before the first line, they send none."""
+        for rank in self.running:
+            if self._unanswered[rank]:
+                self._open[rank] = 0
+                self.replies[rank] = {
+                    "status": "error",
+                    "ename": "KeyboardInterrupt",
+                    "evalue": "",
+                    "traceback": [],
+                }
 
     def until_done(
         self,
@@ -100,23 +115,20 @@ class Wait:
         return True
 
 
-def raise_if_lost(agent: LocalAgent) -> None:
-    """Raise RankLostError if a rank's process, or the agent itself, has ended."""
-    if agent.exits:
-        rank, exit_ = min(agent.exits.items())
+def raise_if_lost(agent: Agents) -> None:
+    """Raise RankLostError if a rank's process has ended: the first, which may have cost the others."""
+    for rank, exit_ in list(agent.exits.items()):
         raise lost(rank, exit_)
     if not agent.alive:
-        raise RankLostError(
-            "the agent that holds the ranks has ended, and all ranks with it", cure="%cluster recover"
-        )
+        raise RankLostError("the ranks were stopped", cure="%cluster restart")
 
 
 def lost(rank: int, exit_: Exit) -> RankLostError:
     """The error for a rank whose process ended."""
     return RankLostError(
-        f"rank {rank} on {exit_.host or 'this host'} is gone: its process ended ({exit_})",
+        f"rank {rank} on {exit_.host or 'this host'} is gone: {exit_.told}",
         got="\n    ".join(["its last lines on stderr:", *_last_words(exit_.stderr)]) if exit_.stderr else "",
-        cure="%cluster recover (new ranks, with the variables of those that are left)",
+        cure="%cluster recover (new ranks, with what the others can still hand over)",
     )
 
 
@@ -160,13 +172,13 @@ def call_all(
         while wait.running and not wait.failed and time.monotonic() < deadline_s:
             wait.turn()
         answers = {rank: answer_of(rank, reply) for rank, reply in sorted(wait.replies.items())}
-    except RankLostError:
+    except (RankLostError, HostError):
         raise  # new ranks might be lost in the same way; the user should know of the first
     except (CellError, ConnectError) as error:
         raise GroupError(f"the group did not form: {error.what}", got=error.got) from error
     if wait.running:
         raise GroupError(
             f"ranks {wait.running} did not answer within {timeout_s:.0f} s",
-            cure="%cluster connect again; if it stays so, a firewall may block 127.0.0.1",
+            cure="%cluster connect again; if it stays so, a firewall may block MLX's ports",
         )
     return answers

@@ -1,82 +1,22 @@
-"""What every rank is and does, as plain data that shows itself as a table."""
+"""Ask every rank beside what it is doing, and its host what is left of its memory."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from kernelkit.cluster.bringup import Members
 from kernelkit.cluster.follow import ASK_TIMEOUT_S
 from kernelkit.cluster.observe import place_of
-from kernelkit.units import format_bytes
-from kernelkit.views.table import html_table, text_table
+from kernelkit.hosts.clustermap import RankState
+from kernelkit.hosts.status import ClusterStatus, HostStatus, RankStatus
 
-_COLUMNS = ("rank", "host", "pid", "device", "BLAS", "mlx", "memory", "doing")
-
-
-@dataclass(frozen=True)
-class RankStatus:
-    """One rank.
-
-    Attributes:
-        memory_bytes: resident memory of its process; None where it does not answer.
-        mlx_bytes: what MLX's allocator holds of it.
-        doing: `idle`, a line of the running cell, or how the process ended.
-    """
-
-    rank: int
-    host: str
-    pid: int
-    device: str
-    blas: str
-    mlx: str
-    memory_bytes: int | None
-    mlx_bytes: int | None
-    doing: str
-
-    def cells(self) -> tuple[str, ...]:
-        memory = "" if self.memory_bytes is None else format_bytes(self.memory_bytes)
-        return (
-            str(self.rank),
-            self.host,
-            str(self.pid),
-            self.device,
-            self.blas,
-            self.mlx,
-            memory,
-            self.doing,
-        )
-
-
-@dataclass(frozen=True)
-class ClusterStatus:
-    """All ranks, and the state of the whole."""
-
-    state: str
-    backend: str
-    ranks: tuple[RankStatus, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> ClusterStatus:
-        return cls(data["state"], data["backend"], tuple(RankStatus(**rank) for rank in data["ranks"]))
-
-    def _title(self) -> str:
-        count = len(self.ranks)
-        return f"{count} rank{'s' if count != 1 else ''}, backend {self.backend}: {self.state}"
-
-    def __repr__(self) -> str:
-        return f"{self._title()}\n{text_table(_COLUMNS, [rank.cells() for rank in self.ranks])}"
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        table = html_table(_COLUMNS, [rank.cells() for rank in self.ranks], self._title())
-        return {"text/plain": repr(self), "text/html": table}
+_MEMORY = ("memory_bytes", "mlx_bytes", "gpu_memory_bytes", "gpu_used_bytes")
 
 
 def look(members: Members, state: str, backend: str) -> ClusterStatus:
-    """Ask every rank beside what it is doing; one that is gone or cannot answer says so in its row."""
+    """One that is gone or cannot answer says so in its row."""
     exits = members.agent.exits
     living = [rank for rank in members.facts if rank not in exits]
     live = members.channel.ask(living, "status", {}, ASK_TIMEOUT_S) if members.agent.alive else {}
@@ -86,6 +26,27 @@ def look(members: Members, state: str, backend: str) -> ClusterStatus:
         stands = place_of(rank, "running" if now else "silent", now).stands
         doing = f"gone ({exits[rank]})" if rank in exits else stands
         fixed = {name: facts[name] for name in ("rank", "host", "pid", "device", "blas", "mlx")}
-        memory = {name: now.get(name) for name in ("memory_bytes", "mlx_bytes")}
-        ranks.append(RankStatus(**fixed, **memory, doing=doing))
-    return ClusterStatus(state, backend, tuple(ranks))
+        memory = {name: now.get(name) for name in _MEMORY}
+        ranks.append(RankStatus(**fixed, **memory, doing=doing, state=_state(rank in exits, now)))
+    return ClusterStatus(state, backend, tuple(ranks), _hosts(members.facts, live))
+
+
+def _state(is_gone: bool, now: Mapping[str, Any]) -> RankState:
+    if is_gone or not now:
+        return "gone" if is_gone else "silent"
+    return "idle" if now["doing"] == "idle" else "running"
+
+
+def _hosts(
+    facts: Mapping[int, Mapping[str, Any]], live: Mapping[int, Mapping[str, Any]]
+) -> tuple[HostStatus, ...]:
+    """Each host once, its memory as the lowest of its ranks that answers sees it."""
+    found: dict[str, HostStatus] = {}
+    for rank in sorted(facts):
+        name, now = facts[rank]["host"], live.get(rank, {})
+        known = found.get(name, HostStatus(name, facts[rank]["chip"]))
+        if known.memory_bytes is None:
+            memory_bytes, used_bytes = now.get("host_memory_bytes"), now.get("host_used_bytes")
+            known = replace(known, memory_bytes=memory_bytes, used_bytes=used_bytes)
+        found[name] = known
+    return tuple(found.values())

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kernelkit.magics import pictures
 from kernelkit.magics.commands import KernelkitMagics
 from kernelkit.magics.complete import Completer
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_MAGICS = (("line", "cluster"), ("line", "model"), ("line", "plan"), ("line", "sharded"), ("cell", "sharded"),
-           ("cell", "generate"))  # fmt: skip
+_MAGICS = (("line", "cluster"), ("line", "model"), ("line", "plan"), ("line", "experiment"),
+           ("line", "sharded"), ("cell", "sharded"), ("cell", "generate"), ("cell", "chat"))  # fmt: skip
 
 
 def register(shell: InteractiveShell) -> None:
     """Add the magics and their completion to the shell."""
     magics = KernelkitMagics(shell)
     shell.register_magics(magics)
+    pictures.register(shell, magics.find)
     completer = Completer(magics.find)
     shell.Completer.custom_matchers.append(completer.matcher)
     shell.meta.kernelkit = (magics, completer)
@@ -30,6 +32,8 @@ def unregister(shell: InteractiveShell) -> None:
         return
     magics, completer = registered
     magics.close()
+    magics.close_panel()
+    pictures.unregister(shell)
     shell.Completer.custom_matchers.remove(completer.matcher)
     for kind, name in _MAGICS:
         shell.magics_manager.magics[kind].pop(name, None)

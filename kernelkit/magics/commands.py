@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
@@ -16,39 +15,61 @@ from kernelkit.errors import (
     CellInterruptedError,
     ClusterRunningError,
     NoClusterError,
-    NoModelError,
 )
-from kernelkit.interrupts import Interrupts
-from kernelkit.magics import lines, show
+from kernelkit.magics import connecting, experiments, lines, models, plans, show, surveys, writing
+from kernelkit.magics.experiment_lines import EXPERIMENT
 from kernelkit.magics.grammar import parse
+from kernelkit.magics.panel import Panel
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from kernelkit.cluster import Cluster, ClusterStatus, Recovery, Result
+    from kernelkit.experiments import Comparison, Experiment
     from kernelkit.generation import Generation
-    from kernelkit.model import ShardedModel
+    from kernelkit.generations import Generations
+    from kernelkit.hosts.calibration import Calibration
+    from kernelkit.hosts.linkreport import LinkReport
     from kernelkit.outputs import RankOutput
+    from kernelkit.perf.result import Plan
     from kernelkit.places import Places
+    from kernelkit.survey import Diagnosis, Discovery
 
 
 @magics_class
 class KernelkitMagics(Magics):
-    """`%cluster`, `%%sharded`, `%model`, `%%generate`."""
+    """`%cluster`, `%%sharded`, `%model`, `%%generate`, `%%chat`, `%plan`, `%experiment`."""
 
     shell: InteractiveShell
     _held: Cluster | None = None
 
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self._panel = Panel(shell, self.find)
+
     @line_magic
-    def cluster(self, line: str) -> ClusterStatus | Recovery | None:
+    def cluster(
+        self, line: str
+    ) -> ClusterStatus | Recovery | Discovery | Diagnosis | LinkReport | Calibration | None:
         parsed = parse(lines.CLUSTER, line)
         name = parsed.command.name
         if name == "connect":
-            self._connect(parsed.argument)
+            self._connect(parsed.argument, parsed.flags)
             return None
+        if name == "discover":
+            return surveys.discover(parsed.argument, parsed.flags)
+        if name == "doctor":
+            return surveys.doctor(parsed.argument, parsed.flags, self.find())
         cluster = self._need()
         if name == "status":
             return cluster.status()
+        if name == "links":
+            return surveys.links(cluster, parsed.flags)
+        if name == "calibrate":
+            return surveys.calibrate(cluster, parsed.flags)
+        if name == "panel":
+            self._show_panel(cluster, parsed.argument)
+            return None
         if name == "recover":
             return self._recover(cluster)
         if name == "restart":
@@ -98,34 +119,51 @@ class KernelkitMagics(Magics):
                     on_turn=draw,
                     timeout_s=timeout_s,
                     check="check" in flags,
+                    record="record" in flags,
                 )
         finally:
             if cluster.last is not before:
                 cluster.last.show_printed()
+        if "record" in flags:
+            show.display(cluster.last.timeline)
         return cluster.last if cluster.last.has_values else None
 
     @line_magic
-    def model(self, line: str) -> ShardedModel | Generation | None:
+    def model(self, line: str) -> Any:
         parsed = parse(lines.MODEL, line)
-        if parsed.command.name == "load":
-            return self._load(parsed.argument, parsed.flags)
-        if parsed.command.name == "generate":
-            return self._generate(parsed.argument, parsed.flags)
-        self._need_model().unload()
-        self._need().model = None
-        self.shell.user_ns.pop("model", None)
-        show.say("unloaded")
-        return None
+        return models.run(models.Desk(self._need(), self.shell), parsed)
 
     @cell_magic
-    def generate(self, line: str, cell: str) -> Generation:
-        return self._generate(cell.strip("\n"), parse(lines.GENERATE, line).flags)
+    def generate(self, line: str, cell: str) -> Generation | Generations:
+        flags = parse(lines.GENERATE, line).flags
+        desk = models.Desk(self._need(), self.shell)
+        write = writing.generate_batch if "batch" in flags else writing.generate
+        return write(desk, cell.strip("\n"), flags)
+
+    @cell_magic
+    def chat(self, line: str, cell: str) -> Generation:
+        flags = parse(lines.CHAT, line).flags
+        return writing.say(models.Desk(self._need(), self.shell), cell.strip("\n"), flags)
 
     @line_magic
-    def plan(self, line: str) -> None:
-        raise ArgumentError(
-            "%plan is not in this version of kernelkit", expected="%cluster, %%sharded, %model"
-        )
+    def plan(self, line: str) -> Plan:
+        parsed = parse(lines.PLAN, line)
+        return plans.plan(self.find(), parsed.argument, parsed.flags)
+
+    @line_magic
+    def experiment(self, line: str) -> Experiment | Comparison | None:
+        parsed = parse(EXPERIMENT, line)
+        names = self.shell.user_ns
+        match parsed.command.name:
+            case "begin":
+                self.shell.push({"run": experiments.begin(self.find(), names, parsed.argument)})
+            case "drop":
+                experiments.drop(names)
+            case "end":
+                return experiments.end(names, parsed.flags)
+            case "compare":
+                return experiments.compare(names, parsed.argument)
+        return None
 
     def find(self) -> Cluster | None:
         """The cluster that the magics speak to: the one bound as `cluster`, however it was made."""
@@ -140,8 +178,11 @@ class KernelkitMagics(Magics):
         if (cluster := self.find()) is not None:
             cluster.stop()
         self._held = None
-        for name in ("cluster", "model"):
+        for name in ("cluster", "model", "chat"):
             self.shell.user_ns.pop(name, None)
+
+    def close_panel(self) -> None:
+        self._panel.close()
 
     def _cell_number(self) -> int:
         """Of the cell that runs now. IPython's own count is one ahead of it already."""
@@ -154,42 +195,26 @@ class KernelkitMagics(Magics):
             raise NoClusterError("no cluster is connected", cure="%cluster connect")
         return cluster
 
-    def _need_model(self) -> ShardedModel:
-        model = self._need().model
-        if model is None:
-            raise NoModelError(
-                "no model is loaded", cure="%model load PATH_OR_HF_ID, such as %model load smollm2"
-            )
-        return model
-
-    def _connect(self, argument: str) -> None:
+    def _connect(self, argument: str, flags: Mapping[str, Any]) -> None:
         known = self.find()
         if known is not None and known.state != "stopped":
             raise ClusterRunningError(
                 f"a cluster of {show.ranks_text(known.world_size)} is connected already ({known.state})",
                 cure="use it, or %cluster stop first; %cluster restart gives the same number of new ranks",
             )
-        if argument and not re.fullmatch(r"-?\d{1,9}", argument, re.ASCII):
-            raise ArgumentError(
-                "this is no number of ranks", expected="%cluster connect [N]", got=repr(argument)
-            )
-        with Interrupts():  # a library that is broken off while it loads stays broken
-            from kernelkit.cluster import connect
+        self._held = connecting.connect(argument, flags)
+        self.shell.push({"cluster": self._held})
+        self._panel.follow(self._held)
 
-        with show.new_slot() as slot:
-            try:
-                cluster = connect(int(argument or 2), report=lambda text: slot.show(text, text))
-            except KeyboardInterrupt:
-                raise CellInterruptedError("%cluster connect was interrupted; nothing was started") from None
-        self._held = cluster
-        self.shell.push({"cluster": cluster})
-        show.say(f"{show.ranks_text(cluster.world_size)} on this machine, backend {cluster.backend}")
-        cores = os.cpu_count() or 1
-        if cluster.world_size > cores:
-            show.warn(
-                f"{cluster.world_size} ranks share {cores} cores: ranks of a ring spin while they wait, so "
-                "collectives get some 100 times slower. Good for trying things out, not for timing them."
-            )
+    def _show_panel(self, cluster: Cluster, argument: str) -> None:
+        if argument == "off":
+            self._panel.close()
+            show.say("the panel is closed")
+        elif argument:
+            raise ArgumentError("%cluster panel takes no name", expected="nothing, or off", got=argument)
+        else:
+            self._panel.open(cluster)
+            show.say("the panel is at the side of the notebook; %cluster panel off closes it")
 
     def _recover(self, cluster: Cluster) -> Recovery:
         with show.new_slot() as slot:
@@ -203,47 +228,14 @@ class KernelkitMagics(Magics):
             self.shell.push({"model": cluster.model})
         return recovery
 
-    def _load(self, name: str, flags: Mapping[str, Any]) -> ShardedModel:
-        from kernelkit.views.live import progress_html, progress_text
-
-        cluster = self._need()
-        fractions: dict[int, tuple[str, float]] = {}
-        with show.new_slot() as slot:
-
-            def draw(rank: int, event: dict[str, Any]) -> None:
-                fractions[rank] = (event["phase"], event["fraction"])
-                slot.show(progress_html(fractions), progress_text(fractions))
-
-            model = cluster.load(name, flags.get("strategy", "tensor"), on_event=draw)
-        self.shell.push({"model": model})
-        return model
-
-    def _generate(self, prompt: str, flags: Mapping[str, Any]) -> Generation:
-        from kernelkit.outputs import Stream
-        from kernelkit.views.live import text_html
-
-        model = self._need_model()
-        settings = {name.replace("-", "_"): value for name, value in flags.items()}
-        pieces: list[str] = []
-        try:
-            with show.new_slot() as slot:
-
-                def draw(piece: str) -> None:
-                    pieces.append(piece)
-                    if slot.due():
-                        text = "".join(pieces)
-                        slot.show(text_html(text), text.rsplit("\n", 1)[-1])
-
-                return model.generate(prompt, on_text=draw, **settings)
-        finally:
-            # Once and whole: pieces would stay pieces in notebooks that are executed without a front end.
-            show.publish(Stream("stdout", "".join([*pieces, "\n"]) if pieces else ""))
-
 
 KernelkitMagics.cluster.__doc__ = lines.CLUSTER.help
 KernelkitMagics.sharded.__doc__ = f"{lines.SHARDED.help}\n{lines.SHARDED_LINE.help}"
 KernelkitMagics.model.__doc__ = lines.MODEL.help
 KernelkitMagics.generate.__doc__ = lines.GENERATE.help
+KernelkitMagics.chat.__doc__ = lines.CHAT.help
+KernelkitMagics.plan.__doc__ = lines.PLAN.help
+KernelkitMagics.experiment.__doc__ = EXPERIMENT.help
 
 
 def _split_line(line: str) -> tuple[Mapping[str, Any], str]:

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
 from kernelkit.errors import KernelkitError
-from kernelkit.magics import lines
-from kernelkit.magics.grammar import Magic
+from kernelkit.magics import lines, offers
+from kernelkit.magics.experiment_lines import RECORDS
+from kernelkit.magics.grammar import Flag, Magic
 
 if TYPE_CHECKING:
     from kernelkit.cluster import Cluster
+
+
+_FILES = ("FILE", "PATH")
 
 
 class Completer:
@@ -45,7 +49,11 @@ class Completer:
             return _nothing()
         if magic is lines.SHARDED_LINE and not match[2].startswith("--"):
             return self._names(match[2], len(match[2]), match[1])
-        return _result(match[2].split(" ")[-1], self._words(magic, match[2]))
+        found = _result(match[2].split(" ")[-1], self._words(magic, match[2]))
+        flag = _flag_before(magic, match[2])
+        # Where a number or a name is to stand, the files of the folder are no help.
+        found["suppress"] = found["suppress"] or (flag is not None and flag.kind not in _FILES)
+        return found
 
     def _names(self, code: str, position: int, first_line: str) -> dict[str, Any]:
         cluster = self._find()
@@ -74,17 +82,50 @@ class Completer:
             command = magic.command(done[0])
         if command is None:
             return []
-        previous = done[-1] if done else ""
-        flag = next((f for f in command.flags if f"--{f.name}" == previous and f.convert), None)
-        if flag is not None:
-            return self._ranks() if flag.name == "ranks" else flag.choices
+        if (flag := _flag_before(magic, typed)) is not None:
+            return self._values(flag, current)
         if current.startswith("-"):
-            return [f"--{f.name}" for f in command.flags if f"--{f.name}" not in done]
-        return [*command.choices, *(f"--{f.name}" for f in command.flags if not command.argument)]
+            return [f"--{f.name}" for f in command.flags if f.many or f"--{f.name}" not in done]
+        flags = [f"--{f.name}" for f in command.flags if not command.argument]
+        more = {lines.HOSTS: offers.host_names, lines.PLANNED: offers.model_keys}.get(command.argument)
+        if command.argument == RECORDS:
+            return offers.json_files(current)
+        return [*command.choices, *(more() if more else []), *flags]
+
+    def _values(self, flag: Flag, typed: str) -> Iterable[str]:
+        """What may stand after a flag."""
+        if flag.name == "ranks":
+            return self._ranks()
+        if flag.kind == "FILE":
+            return offers.json_files(typed)
+        if flag.name == "hosts":
+            before = typed[: typed.rfind(",") + 1]
+            return [f"{before}{name}" for name in offers.host_names() if name not in before.split(",")]
+        if flag.name == "on":
+            return offers.machines(typed)
+        if flag.name == "link":
+            return offers.link_keys()
+        if flag.name in ("to", "from"):
+            before = typed[: typed.rfind(",") + 1] if flag.name == "to" else ""
+            return [f"{before}{host}" for host in self._hosts() if host not in before.split(",")]
+        return flag.choices
+
+    def _hosts(self) -> list[str]:
+        cluster = self._find()
+        return cluster.site.hosts if cluster else []
 
     def _ranks(self) -> list[str]:
         cluster = self._find()
         return [str(rank) for rank in range(cluster.world_size)] if cluster else []
+
+
+def _flag_before(magic: Magic, typed: str) -> Flag | None:
+    """The flag whose value is to stand at the end of what is typed."""
+    *done, _ = typed.split(" ")
+    command = magic.command("") or (magic.command(done[0]) if done else None)
+    if command is None or not done:
+        return None
+    return next((f for f in command.flags if f"--{f.name}" == done[-1] and f.convert), None)
 
 
 def _nothing() -> dict[str, Any]:
@@ -93,6 +134,17 @@ def _nothing() -> dict[str, Any]:
 
 
 def _result(fragment: str, candidates: Iterable[str]) -> dict[str, Any]:
-    fitting = [SimpleCompletion(text=text) for text in candidates if text.startswith(fragment)]
+    fitting = [
+        SimpleCompletion(text=text, type=_kind(text)) for text in candidates if text.startswith(fragment)
+    ]
     # Suppress the other matchers: the notebook's own names are not the ranks'.
     return {"completions": fitting, "matched_fragment": fragment, "suppress": bool(fitting)}
+
+
+def _kind(text: str) -> str:
+    """What the completer's list says beside it: a flag, a name in Python, or another of a magic's words."""
+    if text.startswith("-"):
+        return "param"
+    if text.endswith((".json", "/")):
+        return "path"
+    return "keyword"

@@ -17,8 +17,10 @@ class Flag:
 
     Attributes:
         convert: text to value; raises ValueError for what it cannot read.
-        kind: what the value is, for help and errors.
+        kind: what the value is, for help and errors; with a comma a list, which may have blanks after commas.
         choices: the only values, offered by tab completion.
+        many: it may be given several times; its value is all of them, a tuple.
+        expected: the kind in more words, for errors.
     """
 
     name: str
@@ -26,6 +28,8 @@ class Flag:
     convert: Callable[[str], Any] | None = None
     choices: tuple[str, ...] = ()
     help: str = ""
+    many: bool = False
+    expected: str = ""
 
     @property
     def usage(self) -> str:
@@ -59,15 +63,10 @@ class Command:
 
 @dataclass(frozen=True)
 class Magic:
-    """A magic and its commands.
-
-    Attributes:
-        later: words of the design that this version does not have, sub-commands and flags.
-    """
+    """A magic and its commands."""
 
     name: str
     commands: tuple[Command, ...]
-    later: frozenset[str] = frozenset()
 
     def command(self, name: str) -> Command | None:
         return next((command for command in self.commands if command.name == name), None)
@@ -105,7 +104,6 @@ def parse(magic: Magic, line: str) -> Parsed:
         raise ArgumentError(f"{magic.name} needs to know what to do", expected=", ".join(names))
     command = magic.command(words[0])
     if command is None:
-        _refuse_later(magic, words[0])
         raise ArgumentError(
             f"{magic.name} has no {words[0]!r}", expected=", ".join(names), cure=_nearest(words[0], names)
         )
@@ -139,9 +137,9 @@ def _parse_rest(magic: Magic, command: Command, words: Sequence[str]) -> Parsed:
                 )
             if equals:
                 rest.insert(0, inline)
-            values[flag.name] = _flag_value(magic, command, flag, rest)
+            value = _flag_value(magic, command, flag, rest)
+            values[flag.name] = (*values.get(flag.name, ()), value) if flag.many else value
         elif word.startswith("--"):
-            _refuse_later(magic, name)
             usage = command.usage(magic.name)
             raise ArgumentError(
                 f"{magic.name} {command.name}".rstrip() + f" has no {name}",
@@ -157,6 +155,8 @@ def _flag_value(magic: Magic, command: Command, flag: Flag, rest: list[str]) -> 
     if flag.convert is None:
         return True
     got = rest.pop(0) if rest else None
+    while got is not None and "," in flag.kind and rest and (got.endswith(",") or rest[0].startswith(",")):
+        got += rest.pop(0)
     if got is not None and (not flag.choices or got in flag.choices):
         try:
             return flag.convert(got)
@@ -164,7 +164,7 @@ def _flag_value(magic: Magic, command: Command, flag: Flag, rest: list[str]) -> 
             pass
     raise ArgumentError(
         f"--{flag.name} needs " + ("a value" if got is None else "another value"),
-        expected=" or ".join(flag.choices) or flag.kind,
+        expected=" or ".join(flag.choices) or flag.expected or flag.kind,
         got="nothing" if got is None else repr(got),
         cure=command.usage(magic.name),
     )
@@ -182,12 +182,6 @@ def _free_text(magic: Magic, command: Command, free: Sequence[str]) -> str:
         name = f"{magic.name} {command.name}".rstrip()
         raise ArgumentError(f"{name} needs {command.argument}", expected=usage)
     return " ".join(free)
-
-
-def _refuse_later(magic: Magic, word: str) -> None:
-    if word in magic.later:
-        names = ", ".join(command.usage(magic.name) for command in magic.commands)
-        raise ArgumentError(f"{magic.name} {word} is not in this version of kernelkit", expected=names)
 
 
 def _nearest(word: str, names: Sequence[str]) -> str:

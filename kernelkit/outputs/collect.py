@@ -74,12 +74,13 @@ class Display:
 
 @dataclass
 class RankOutput:
-    """What one rank showed, returned and raised in one cell."""
+    """What one rank showed, returned and raised in one cell, and when it was in collectives, if recorded."""
 
     rank: int
     items: list[Stream | Display] = field(default_factory=list)
     value: Display | None = None
     error: dict[str, Any] | None = None
+    recording: dict[str, Any] | None = None
     dropped_displays: int = 0
     dropped_lines: int = 0
     _chars: int = 0
@@ -144,7 +145,8 @@ class RankOutput:
             self.error = content
 
     def feed_reply(self, reply: dict[str, Any]) -> None:
-        """Take from a cell's reply what no message told: an error, and the help of `name?`."""
+        """Take from a cell's reply what no message told: an error, the help of `name?`, a recording."""
+        self.recording = reply.get("kernelkit_recording")
         if reply.get("status") != "ok" and self.error is None:
             # Some errors are only printed: a magic that is not there, an exception group.
             named = {"ename": "Error", "evalue": "the rank did not say what", "traceback": []}

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 SHOWN_LINES = 400
 SHOWN_LINE_CHARS = 1_000
+# What moves a terminal's cursor, colours its text or names its window; then what is no character to read.
+_UNSEEN = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-Z\\^-~]?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+
+
+def readable(text: str) -> str:
+    """Text of a model or of an error without what a terminal obeys; line ends and tabs stay.
+
+    >>> readable("\x1b[31mred\x1b[0m\n")
+    'red\n'
+    """
+    return _UNSEEN.sub("", text)
 
 
 def settle(text: str) -> list[str]:
@@ -22,13 +37,23 @@ def settle(text: str) -> list[str]:
 
 def rank_label(ranks: Sequence[int]) -> str:
     """`[0, 1, 2, 5] -> '0-2,5'`, the same notation that `--ranks` reads."""
+    return ",".join(run_labels(ranks))
+
+
+def run_labels(numbers: Sequence[int]) -> list[str]:
+    """`[0, 1, 2, 5] -> ["0-2", "5"]`."""
+    return [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs_of(numbers)]
+
+
+def runs_of(numbers: Sequence[int]) -> list[list[int]]:
+    """Those in a row together: `[0, 1, 2, 5] -> [[0, 1, 2], [5]]`."""
     runs: list[list[int]] = []
-    for rank in ranks:
-        if runs and rank == runs[-1][-1] + 1:
-            runs[-1].append(rank)
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
         else:
-            runs.append([rank])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+            runs.append([number])
+    return runs
 
 
 def label_lines(lines: Sequence[str], label: str) -> str:

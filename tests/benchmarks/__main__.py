@@ -21,7 +21,7 @@ from tests.benchmarks import machine, table
 from tests.benchmarks.processes import end_all_with
 
 ROOT = Path(__file__).resolve().parents[2]
-STORED = ROOT / "data" / "measurements" / "quickstart.json"
+MEASUREMENTS = ROOT / "data" / "measurements"
 # Seconds that each may take, in a full and in a quick run; what one leaves over is the next one's.
 LIMITS_S = {
     "connect": (120, 44),
@@ -29,28 +29,47 @@ LIMITS_S = {
     "decode": (140, 40),
     "collectives": (45, 20),
     "imports": (35, 12),
+    "links": (420, 220),
+    "memory": (170, 80),
+    "pictures": (120, 60),
+    "plans": (60, 30),
+    "prediction": (420, 200),
+    "sharding": (400, 110),
 }
+# What is run and stored together, under the suite's name; the README has a table of each between its markers.
+SUITES = {
+    "quickstart": ["connect", "cell", "decode", "collectives", "imports"],
+    "links": ["links"],
+    "memory": ["memory"],
+    "pictures": ["pictures"],
+    "plans": ["plans"],
+    "prediction": ["prediction"],
+    "sharding": ["sharding"],
+}
+MARKERS = {suite: "bench" if suite == "quickstart" else suite for suite in SUITES}
 _TAIL_LINES = 15
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     options = _parser().parse_args(arguments)
+    suite = options.suite
     if options.readme:
         try:
-            _write_readme(options.readme)
+            _write_readme(suite)
         except (OSError, ValueError) as error:
             print(f"README.md is unchanged: {error}", file=sys.stderr)
             return 1
         return 0
     if options.only and options.store:
         _parser().error("--store keeps a whole run: leave --only out")
-    report = run(options.only or list(LIMITS_S), options.quick)
+    report = run(options.only or SUITES[suite], options.quick)
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    for path in (options.out, STORED) if options.store else (options.out,):
+    stored = MEASUREMENTS / f"{suite}.json"
+    for path in (options.out, stored) if options.store else (options.out,):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    print(f"\n{table.plain(report)}\n\nwritten to {options.out}{f' and {STORED}' if options.store else ''}")
+    print(f"\n{table.plain(report)}\n\nwritten to {options.out}{f' and {stored}' if options.store else ''}")
     return 1 if any(part["error"] for part in report["benchmarks"].values()) else 0
 
 
@@ -107,23 +126,25 @@ def _run_one(name: str, quick: bool, must_end_s: float, folder: Path, env: dict[
     return {"error": None, "took_s": took_s, **json.loads(out.read_text(encoding="utf-8"))}
 
 
-def _write_readme(stored: Path) -> None:
-    """Put the table of a stored report between the README's markers."""
+def _write_readme(suite: str) -> None:
+    """Put the table of a suite's stored report between its markers in the README."""
     readme = ROOT / "README.md"
+    stored = MEASUREMENTS / f"{suite}.json"
     content = table.markdown(json.loads(stored.read_text(encoding="utf-8")))
-    readme.write_text(table.replace_marked(readme.read_text(encoding="utf-8"), content), encoding="utf-8")
+    markers = (f"<!-- {MARKERS[suite]} -->", f"<!-- /{MARKERS[suite]} -->")
+    text = table.replace_marked(readme.read_text(encoding="utf-8"), content, markers)
+    readme.write_text(text, encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("suite", nargs="?", default="quickstart", choices=list(SUITES), help="(quickstart)")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, under two minutes")
     parser.add_argument("--only", action="append", choices=list(LIMITS_S), help="this one; may be repeated")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench.json", help="where the JSON goes")
+    parser.add_argument("--store", action="store_true", help="write it to data/measurements/ as well")
     parser.add_argument(
-        "--store", action="store_true", help=f"write it to {STORED.relative_to(ROOT)} as well"
-    )
-    parser.add_argument(
-        "--readme", type=Path, metavar="JSON", help="only put this report's table into README.md"
+        "--readme", action="store_true", help="only put the suite's stored table into README.md"
     )
     return parser
 

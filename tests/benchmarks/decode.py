@@ -7,28 +7,20 @@ system call, and the share of a core that they use meanwhile is among the facts.
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psutil
 
 import kernelkit
-from kernelkit.launch.command import blas_environment
-from kernelkit.launch.openblas import find_openblas
 from tests.benchmarks.measure import Measure, Outcome, Target, by_turns, say
-from tests.benchmarks.processes import Script
+from tests.benchmarks.ring import RANKS, ring
 
 _WARM_UP = 1
-_RANKS = 2
 _PROMPT = "Explain in a few sentences why the sky is blue and why sunsets are red."
 
 
@@ -51,11 +43,11 @@ def run(quick: bool) -> Outcome:
     max_tokens = 16 if quick else 48
     with ExitStack() as stack:
         say("kernelkit: 2 ranks, smollm2 (its first load converts the weights)")
-        cluster = kernelkit.connect(_RANKS)
+        cluster = kernelkit.connect(RANKS)
         stack.callback(cluster.stop)
         model = cluster.load("smollm2")
         say("by hand: 2 ranks, the same folder")
-        scripts = stack.enter_context(_plain_ring(model.path))
+        scripts = stack.enter_context(ring("plain_ring", model.path))
         ranks = cluster.status().ranks
         our_pids, their_pids = [rank.pid for rank in ranks], [script.pid for script in scripts]
 
@@ -123,30 +115,3 @@ def _turn(generate: Callable[[], dict[str, Any]], waiting: Sequence[int]) -> _Tu
 def _cpu_s(pids: Sequence[int]) -> float:
     times = [psutil.Process(pid).cpu_times() for pid in pids]
     return sum(t.user + t.system for t in times)
-
-
-@contextmanager
-def _plain_ring(folder: str) -> Iterator[list[Script]]:
-    """Two ring ranks of the plain script, each with the environment that kernelkit gives to its own."""
-    threads = max(1, (os.cpu_count() or 1) // _RANKS)
-    blas = blas_environment(find_openblas(), threads, os.environ.get("LD_PRELOAD", ""))
-    with tempfile.TemporaryDirectory(prefix="kernelkit-bench-") as temporary, ExitStack() as stack:
-        hostfile = Path(temporary, "hosts.json")
-        hostfile.write_text(json.dumps([[f"127.0.0.1:{port}"] for port in _free_ports(_RANKS)]))
-        scripts = []
-        for rank in range(_RANKS):
-            env = {**blas, "MLX_RANK": str(rank), "MLX_HOSTFILE": str(hostfile)}
-            scripts.append(stack.enter_context(Script("plain_ring", folder, env=env)))
-        formed = [script.answer()["ranks"] for script in scripts]
-        if formed != [_RANKS] * _RANKS:
-            raise ValueError(f"the plain ring did not form: sizes {formed}")
-        yield scripts
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free now; held together, so that they differ."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]

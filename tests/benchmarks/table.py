@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kernelkit.tables import text_table
 from kernelkit.units import format_bytes, format_seconds
-from kernelkit.views.table import text_table
 
 START, END = "<!-- bench -->", "<!-- /bench -->"
 _COLUMNS = ("measure", "kernelkit", "peer", "ratio", "target", "met")
@@ -74,6 +74,10 @@ def _row(measure: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _ratio(measure: Mapping[str, Any]) -> float:
+    """Turn by turn where there are several: a shared machine drifts from one to the next."""
+    paired = measure.get("paired")
+    if paired is not None and paired["n"] > 1:
+        return float(paired["median"])
     return float(measure["kernelkit"]["median"]) / float(measure["peer"]["median"])
 
 
@@ -99,7 +103,8 @@ def _caption(report: Mapping[str, Any]) -> str:
     machine = report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
-        f"Medians, the contestants by turns in one run, warm-up left out. {machine['cpu']}, "
+        f"Medians, the contestants by turns in one run (ratio: of the turns' ratios), warm-up left out. "
+        f"{machine['cpu']}, "
         f"{machine['cores']} cores, {format_bytes(machine['memory_bytes'])}; {machine['os']}; "
         f"{versions}; load {machine['load_average_at_start'][0]} at the start; commit "
         f"{machine['commit'] or 'unknown'}{'; a quick run' if report['quick'] else ''}."

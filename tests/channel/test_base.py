@@ -48,7 +48,12 @@ def test_our_own_errors_keep_their_type_and_parts(kind: type[KernelkitError]) ->
 
 
 def test_a_foreign_exception_names_rank_and_exception_and_ends_its_traceback() -> None:
-    failed = {"status": "error", "ename": "KeyError", "evalue": "'x'", "traceback": ["1", "2", "3", "4"]}
+    failed = {
+        "status": "error",
+        "ename": "KeyError",
+        "evalue": "'x'",
+        "traceback": ["1", "\x1b[31m2\x1b[0m", "3", "4"],
+    }
     with pytest.raises(CellError, match="rank 3 failed: KeyError: 'x'") as caught:
         answer_of(3, reply(failed))
     assert caught.value.got == "2\n3\n4"

@@ -21,8 +21,8 @@ from kernelkit.channel.base import Message, answer_of
 from kernelkit.channel.connection import Keys
 from kernelkit.channel.jupyter import JupyterChannel
 from kernelkit.errors import ConnectError
-from kernelkit.launch.command import start_request
-from kernelkit.launch.local import LocalAgent
+from kernelkit.launch.agents import Agents
+from kernelkit.launch.command import start_specs
 from tests.waiting import eventually
 
 START_S = 60.0
@@ -33,7 +33,7 @@ ANSWER_S = 20.0
 class Ranks:
     """Two ranks, the channel to them, and what an intruder would like to have."""
 
-    agent: LocalAgent
+    agent: Agents
     channel: JupyterChannel
     keys: Keys
 
@@ -58,9 +58,9 @@ class Ranks:
 @pytest.fixture(scope="module")
 def ranks() -> Iterator[Ranks]:
     keys = Keys.new()
-    agent = LocalAgent()
+    agent = Agents()
     try:
-        agent.send(start_request(2, keys.to_dict()))
+        agent.start(start_specs(2, keys.to_dict()), ["127.0.0.1"] * 2)
         assert agent.wait_for(lambda: len(agent.ready) == 2, START_S), agent.exits
         channel = JupyterChannel(keys, agent.ready, START_S)
         yield Ranks(agent, channel, keys)
@@ -142,7 +142,7 @@ def test_a_question_that_is_not_answered_in_time_is_left_out(ranks: Ranks) -> No
 
 
 def processes(ranks: Ranks) -> list[psutil.Process]:
-    agent = psutil.Process(ranks.agent.pid)
+    agent = psutil.Process(ranks.agent.pids[0])
     found = [agent, *agent.children(recursive=True)]
     assert len(found) >= 3
     return found

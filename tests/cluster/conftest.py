@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from kernelkit import Cluster, connect
+from kernelkit.cluster import follow, gate
 from kernelkit.errors import ClusterError
 from tests import waiting
+from tests.cluster.bench import Bench
 
 Eventually = Callable[[Callable[[], Any], float], bool]
 
@@ -79,3 +81,12 @@ def _doing(cluster: Cluster) -> list[str]:
 def doing() -> Callable[[Cluster], list[str]]:
     """What each rank is doing now."""
     return _doing
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Nothing on it takes time, so whoever waits for the grace to pass need not wait long."""
+    monkeypatch.setattr(follow, "ERROR_GRACE_S", 0.1)
+    monkeypatch.setattr(follow, "INTERRUPT_GRACE_S", 0.1)
+    monkeypatch.setattr(gate, "INTERRUPT_GRACE_S", 0.1)
+    return Bench()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -12,8 +13,19 @@ from typing import Any
 import pytest
 
 from kernelkit import Cluster, Generation, ShardedModel
-from kernelkit.errors import ArgumentError, ModelNotFoundError, ModelShardError, NoModelError
-from kernelkit.generation import GenerationStoppedError
+from kernelkit.errors import (
+    ArgumentError,
+    CellInterruptedError,
+    DoesNotFitError,
+    ModelNotFoundError,
+    ModelShardError,
+    NoModelError,
+)
+from kernelkit.generation import GenerationStoppedError, Progress
+from kernelkit.perf.job import Job
+from kernelkit.perf.network import Link, Network
+from kernelkit.perf.simulate import simulate
+from tests import waiting
 from tests.rank import tiny
 
 
@@ -71,9 +83,67 @@ def test_drawing_follows_the_seed_and_reports_it(model: ShardedModel) -> None:
 
 
 def test_a_generation_survives_json(model: ShardedModel) -> None:
-    generation = model.generate("Hi", max_tokens=3)
-    data = generation.to_dict()
-    assert Generation(**{**data, "peak_memory_bytes": tuple(data["peak_memory_bytes"])}) == generation
+    generation = model.generate("Hi", max_tokens=3, record=True)
+    assert Generation.from_dict(json.loads(json.dumps(generation.to_dict()))) == generation
+
+
+def test_progress_comes_while_it_runs_and_ends_as_the_generation(model: ShardedModel) -> None:
+    seen: list[Progress] = []
+    generation = model.generate("Hello", max_tokens=300, on_progress=seen.append)
+    assert seen[0] == Progress(generation.prompt_tokens)
+    assert [len(one.token_times_s) for one in seen] == sorted(len(one.token_times_s) for one in seen)
+    assert seen[-1] == Progress(generation.prompt_tokens, generation.prompt_tokens, generation.token_times_s)
+    assert generation.time_to_first_token_s == generation.token_times_s[0] > 0
+    assert len(generation.token_times_s) == 300
+    assert repr(generation).startswith(generation.text)  # its text was not shown before
+
+
+def test_a_recorded_generation_has_the_same_tokens_and_each_ranks_share(model: ShardedModel) -> None:
+    plain = model.generate("Hello", max_tokens=40)
+    recorded = model.generate("Hello", max_tokens=40, record=True)
+    assert recorded.tokens == plain.tokens
+    assert plain.communication_s == plain.communication_share == ()
+    assert len(recorded.communication_share) == len(recorded.elapsed_s) == 2
+    assert all(0 < share < 1 for share in recorded.communication_share)
+    timeline = recorded.timeline
+    assert timeline is not None
+    assert timeline.world_size == 2
+    assert timeline.conditions[0].startswith("recorded on one machine")
+    for lane, inside_s in zip(timeline.ranks, recorded.communication_s, strict=True):
+        assert lane.seconds["collective"] + lane.seconds["wait"] == pytest.approx(inside_s, rel=0.05)
+    assert Generation.from_dict(recorded.to_dict()) == recorded
+    assert model.generate("Hello", max_tokens=2).communication_s == ()
+
+
+def test_a_recorded_run_is_as_fast_when_it_is_simulated_from_what_its_collectives_took(
+    model: ShardedModel,
+) -> None:
+    run = model.generate("Hello", max_tokens=40, record=True).timeline
+    assert run is not None
+    first_s, last_s = run.token_times_s[0], run.token_times_s[-1]
+    means = []
+    for lane in run.ranks:
+        spans = [span for span in lane.spans if first_s <= span.start_s and span.end_s <= last_s]
+        count = sum(span.what == "collective" for span in spans)
+        inside_s = sum(s.end_s - s.start_s for s in spans if s.what in ("collective", "wait"))
+        means.append((count, inside_s / count, sum(s.end_s - s.start_s for s in spans) / count))
+    sums = round(means[0][0] / 39)
+    job = Job((1,), tuple(sums * (all_s - in_s) for _, in_s, all_s in means), (0.0, 0.0), 1.0, sums)
+    network = Network((2,), Link(min(in_s for _, in_s, _ in means), 1e12))
+    simulated = simulate(job, network, tokens=40, algorithm="mesh")
+    assert simulated.tokens_per_s == pytest.approx(run.tokens_per_s, rel=0.15)
+
+
+def test_a_stop_while_recording_leaves_the_ranks_in_step(cluster: Cluster, model: ShardedModel) -> None:
+    started = threading.Event()
+    presser = waiting.ctrl_c_after(started)
+    with pytest.raises(GenerationStoppedError) as caught:
+        model.generate("Hi", max_tokens=100_000, record=True, on_text=lambda text: started.set())
+    presser.join()
+    partial = caught.value.partial
+    assert len(partial.token_times_s) == len(partial.tokens) > 0
+    assert all(0 < share < 1 for share in partial.communication_share)
+    assert cluster.run("int(mx.distributed.all_sum(mx.array(1)).item())")[0].value_repr == "2"
 
 
 @pytest.mark.parametrize(
@@ -96,13 +166,7 @@ def test_settings_out_of_range(cluster: Cluster, model: ShardedModel, settings: 
 
 def test_ctrl_c_stops_all_ranks_after_the_same_token(cluster: Cluster, model: ShardedModel) -> None:
     started = threading.Event()
-
-    def press() -> None:
-        started.wait(60)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    presser = threading.Thread(target=press)
-    presser.start()
+    presser = waiting.ctrl_c_after(started)
     with pytest.raises(GenerationStoppedError) as caught:
         model.generate("Hi", max_tokens=100_000, on_text=lambda text: started.set())
     presser.join()
@@ -126,8 +190,8 @@ def test_a_path_that_is_no_model_leaves_the_loaded_one(
 def test_a_cut_that_cannot_be_leaves_the_loaded_one(
     cluster: Cluster, model: ShardedModel, folders: dict[str, Path]
 ) -> None:
-    with pytest.raises(ModelShardError, match="llama"):
-        cluster.load(str(folders["llama"]), "pipeline")
+    with pytest.raises(ModelShardError, match="4 layers cannot be spread over 2 ranks"):
+        cluster.load(str(folders["llama"]), "pipeline", split=(3, 3))
     assert cluster.model is model
     assert model.generate("Hi", max_tokens=2).tokens
     with pytest.raises(ArgumentError):
@@ -137,11 +201,54 @@ def test_a_cut_that_cannot_be_leaves_the_loaded_one(
 
 
 def test_heads_that_do_not_divide(start: Callable[[int], Cluster], folders: dict[str, Path]) -> None:
-    three = start(3)
-    with pytest.raises(ModelShardError, match="heads") as caught:
-        three.load(str(folders["qwen2"]))
-    assert caught.value.cure
-    assert three.state == "idle"
+    alone = start(1).load(str(folders["qwen2"])).generate("Hello", max_tokens=30)
+    model = start(3).load(str(folders["qwen2"]))
+    assert model.generate("Hello", max_tokens=30).tokens == alone.tokens
+    # 4 heads and 2 KV heads on 3 ranks.
+    assert repr(model).endswith(
+        "\nSo that all divides: 4 → 6 heads (2 of zeros), 2 → 3 KV heads (1 of zeros), "
+        "128 → 129 MLP rows (1 of zeros); rank 2 holds heads of zeros alone: fewer ranks, or another "
+        "--split, would use the memory better"
+    )
+    held = [model.shards.heads_of(rank) for rank in range(3)]
+    assert [share and share[:3] for share in held] == [(0, 2, 0), (2, 4, 0), (4, 4, 2)]
+
+
+def test_shares_of_different_size(
+    cluster: Cluster, start: Callable[[int], Cluster], folders: dict[str, Path]
+) -> None:
+    alone = start(1).load(str(folders["qwen2"])).generate("Hello", max_tokens=30)
+    model = cluster.load(str(folders["qwen2"]), split=(3, 1))
+    assert model.generate("Hello", max_tokens=30).tokens == alone.tokens
+    assert [model.summaries[rank]["heads_here"] for rank in range(2)] == [3, 1]
+    assert repr(model).endswith("\nSo that all divides: 2 → 4 KV heads (each 2 times)")
+    assert model.shards.size_bytes(0) > model.shards.size_bytes(1)
+    for split in ((1,), (1, 0), (1, 2, 3)):
+        with pytest.raises(ArgumentError, match="shares"):
+            cluster.load(str(folders["qwen2"]), split=split)
+    assert cluster.model is model
+
+
+def test_weights_quantized_in_memory(
+    cluster: Cluster, start: Callable[[int], Cluster], folders: dict[str, Path]
+) -> None:
+    alone = start(1).load(str(folders["llama"]), quantize=8)
+    model = cluster.load(str(folders["llama"]), quantize=8)
+    assert model.summaries[1]["quantization_in_memory"] == {"group_size": 64, "bits": 8, "mode": "affine"}
+    assert model.generate("Hi", max_tokens=20).tokens == alone.generate("Hi", max_tokens=20).tokens
+    with pytest.raises(ArgumentError, match="quantization"):
+        cluster.load(str(folders["llama"]), quantize=3)
+
+
+def test_what_does_not_fit_is_refused_before_it_is_read(cluster: Cluster, model: ShardedModel) -> None:
+    with pytest.raises(DoesNotFitError) as caught:
+        cluster.load(model.path, context=10**9)
+    error = caught.value
+    assert error.needed_bytes > error.available_bytes > 0
+    assert "ranks 0, 1, which share one memory" in str(error)
+    assert "--context " in error.cure
+    assert cluster.model is model
+    assert model.generate("Hi", max_tokens=2).tokens
 
 
 def test_an_old_model_does_not_speak_for_the_new_one(
@@ -162,4 +269,63 @@ def test_its_table_names_every_ranks_share(model: ShardedModel) -> None:
     assert "tensor parallel over 2 ranks" in text
     assert "llama, 4 layers" in text
     assert len(text.splitlines()) == 5
-    assert "<table>" in model._repr_mimebundle_()["text/html"]
+    assert "<table " in model._repr_mimebundle_()["text/html"]
+
+
+def test_a_broken_callback_breaks_the_generation_off_in_step(cluster: Cluster, model: ShardedModel) -> None:
+    def broken(piece: str) -> None:
+        raise ZeroDivisionError(piece)
+
+    with pytest.raises(ZeroDivisionError):
+        model.generate("Hi", max_tokens=2000, on_text=broken)
+    assert cluster.state == "idle"
+    assert len(model.generate("Hi", max_tokens=3).tokens) == 3
+
+
+def test_a_load_that_is_interrupted_while_it_reads_says_what_is_gone(
+    fresh: Cluster, folders: dict[str, Path]
+) -> None:
+    fresh.load(str(folders["llama"]))
+
+    def stop(rank: int, event: dict[str, Any]) -> None:
+        if event["phase"] == "weights":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def load_on() -> None:
+        for _ in range(20):  # the reading of so small a model may be over before the signal is seen
+            fresh.load(str(folders["qwen2"]), on_event=stop)
+
+    with pytest.raises(CellInterruptedError, match="so no model is loaded now") as caught:
+        load_on()
+    assert "%cluster recover" in caught.value.cure
+    assert fresh.model is None
+    assert fresh.recover().model
+    assert fresh.model is not None
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"stages": 0, "strategy": "hybrid"},
+        {"context": 3_000_000_000},
+        {"context": 1.5},
+        {"split": (15.0, 15.0), "strategy": "pipeline"},
+        {"split": (10**30, 1)},
+        {"split": (55, 46)},
+    ],
+)
+def test_a_layout_that_makes_no_sense_is_refused_in_the_notebook(
+    cluster: Cluster, model: ShardedModel, layout: dict[str, Any]
+) -> None:
+    with pytest.raises(ArgumentError):
+        cluster.load(model.path, **layout)
+    assert cluster.model is model
+
+
+def test_an_unloaded_model_is_not_loaded_again_by_a_recovery(
+    fresh: Cluster, folders: dict[str, Path]
+) -> None:
+    fresh.load(str(folders["llama"])).unload()
+    pid = fresh.status().ranks[1].pid
+    os.kill(pid, signal.SIGKILL)
+    assert not fresh.recover().model

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kernelkit import Cluster
-from kernelkit.cluster import cluster as cluster_module
+from kernelkit.cluster import lifetime
 from kernelkit.cluster.recovery import Recovery
 from kernelkit.errors import CollectiveMismatchError, ConnectError, NoClusterError, RankLostError
 from tests.rank.tiny import build
@@ -122,7 +122,7 @@ def test_variables_outlive_a_recovery_that_failed(
         raise ConnectError("no ranks today")
 
     with monkeypatch.context() as patched:
-        patched.setattr(cluster_module, "bring_up", fail)
+        patched.setattr(lifetime, "bring_up", fail)
         with pytest.raises(ConnectError):
             fresh.recover()
     assert fresh.state == "stopped"

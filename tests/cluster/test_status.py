@@ -113,9 +113,9 @@ def test_status_answers_when_the_agent_is_gone(
     start: Callable[[int], Cluster], eventually: Callable[..., bool]
 ) -> None:
     fresh = start(1)
-    os.kill(fresh._runner.members.agent.pid, signal.SIGKILL)
+    os.kill(fresh._runner.members.agent.pids[0], signal.SIGKILL)
     assert eventually(lambda: fresh.state.startswith("failed: "))
-    assert fresh.status().ranks[0].doing == "does not answer"
+    assert fresh.status().ranks[0].doing == "gone (the agent that started it has ended (killed by SIGKILL))"
 
 
 def test_status_is_plain_data_that_goes_through_json(cluster: Cluster) -> None:

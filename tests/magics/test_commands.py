@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from kernelkit import errors
+from kernelkit.sharding.check import ModelCheck
 from tests.magics.conftest import Notebook
+from tests.rank import tiny
 
 
 @pytest.mark.parametrize(
@@ -152,11 +157,63 @@ def test_status_is_a_table_of_all_ranks(notebook: Notebook) -> None:
     assert "OpenBLAS" in repr(status) or "reference" in repr(status) or "Accelerate" in repr(status)
 
 
-def test_what_is_not_built_yet_says_so(notebook: Notebook) -> None:
-    for cell in ("%plan kimi-k2", "%cluster links", "%%sharded --record\n1", "%model shards"):
-        error = notebook.run(cell).error
-        assert isinstance(error, errors.ArgumentError)
-        assert "not in this version" in str(error)
+def test_a_recorded_cell_shows_what_each_rank_did_when(notebook: Notebook) -> None:
+    ran = notebook.run("%%sharded --record\nmx.distributed.all_sum(mx.ones(4))")
+    assert ran.error is None
+    assert "recorded: 2 ranks, " in ran.stdout + ran.displayed
+    assert repr(ran.value) == "[0-1] array([2, 2, 2, 2], dtype=float32)"
+    again = notebook.run("%%sharded\nmx.distributed.all_sum(mx.ones(4))")
+    assert "recorded" not in again.stdout + again.displayed
+
+
+@pytest.fixture
+def unconnected(bare: Notebook) -> Iterator[Notebook]:
+    """Without a cluster before and after."""
+    bare.run("%cluster stop")
+    yield bare
+    bare.run("%cluster stop")
+
+
+def test_connect_to_the_hosts_of_a_hostfile(unconnected: Notebook, tmp_path: Path) -> None:
+    host = {"ssh": "127.0.0.1", "ips": ["127.0.0.1"]}
+    path = tmp_path / "my hosts.json"
+    path.write_text(json.dumps({"backend": "ring", "envs": ["SAID=a b"], "hosts": [host, host]}))
+    ran = unconnected.run(f"%cluster connect --hostfile '{path}'")
+    assert ran.error is None
+    assert f"2 ranks on this machine ({path}), backend ring" in ran.stdout + ran.displayed
+    assert repr(unconnected.run("%sharded __import__('os').environ['SAID']").value) == "[0-1] 'a b'"
+
+
+def test_connect_to_hosts_by_name(unconnected: Notebook) -> None:
+    ran = unconnected.run("%cluster connect --hosts 127.0.0.1,127.0.0.1 --backend ring")
+    assert ran.error is None
+    assert "2 ranks on this machine (--hosts), backend ring" in ran.stdout + ran.displayed
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "words"),
+    [
+        (
+            "2 --hosts a,b",
+            errors.ArgumentError,
+            ["where to run is said twice", "a number of ranks and hosts"],
+        ),
+        ("--hosts a --hostfile b", errors.ArgumentError, ["where to run is said twice"]),
+        ("mac1", errors.ArgumentError, ["no number of ranks", "--hosts mac1"]),
+        ("mac1 mac2", errors.ArgumentError, ["no number of ranks", "--hosts mac1,mac2"]),
+        ("--hostfile nowhere.json", errors.ArgumentError, ["nowhere.json", "%cluster discover"]),
+        ("2 --backend jaccl", errors.ArgumentError, ["hosts[0].rdma[1]"]),
+        ("--hosts 127.0.0.1 --python /no/such/python", errors.HostError, ["/no/such/python", "--python"]),
+    ],
+)
+def test_connect_to_where_it_cannot_be_is_refused_and_leaves_no_cluster(
+    line: str, kind: type[Exception], words: list[str], unconnected: Notebook
+) -> None:
+    error = unconnected.run(f"%cluster connect {line}").error
+    assert isinstance(error, kind)
+    for word in words:
+        assert word in str(error)
+    assert unconnected.shell.meta.kernelkit[0].find() is None
 
 
 def test_a_cluster_made_in_python_is_the_magics_too(bare: Notebook) -> None:
@@ -229,3 +286,23 @@ def test_ctrl_c_during_the_first_connect_leaves_a_shell_that_can_connect(delay_s
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=90)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "Interrupt" in ran.stdout.splitlines()[-1]
+
+
+def test_a_push_needs_another_host(notebook: Notebook) -> None:
+    error = notebook.run("%model push smollm2 --to elsewhere").error
+    assert isinstance(error, errors.ArgumentError)
+    assert error.got == "'elsewhere'"
+    error = notebook.run("%model push smollm2").error
+    assert isinstance(error, errors.ArgumentError)
+    assert "no host to push to" in error.what
+
+
+def test_model_check_shows_its_table_and_saves_it(notebook: Notebook, tmp_path: Path) -> None:
+    notebook.run(f"%model load '{tiny.build(tmp_path / 'model')}'")
+    ran = notebook.run(f"%model check --long 0 --max-tokens 2 --save '{tmp_path / 'check.json'}'")
+    assert ran.error is None
+    assert bool(ran.value)
+    assert ModelCheck.load(tmp_path / "check.json") == ran.value
+    nowhere = notebook.run("%model check --long 0 --max-tokens 2 --save /no/such/folder/check.json")
+    assert "cannot be written" in nowhere.stderr
+    assert bool(nowhere.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from IPython.core.completer import provisionalcompleter
 
@@ -15,17 +17,37 @@ def _texts(completer: Completer, text: str) -> list[str]:
     return [completion.text for completion in result["completions"]]
 
 
+COMMANDS = [
+    "connect",
+    "status",
+    "recover",
+    "restart",
+    "interrupt",
+    "stop",
+    "panel",
+    "links",
+    "calibrate",
+    "discover",
+    "doctor",
+]
+
+
 @pytest.mark.parametrize(
     ("typed", "wanted"),
     [
-        ("%cluster ", ["connect", "status", "recover", "restart", "interrupt", "stop"]),
+        ("%cluster ", COMMANDS),
         ("%cluster re", ["recover", "restart"]),
+        ("%cluster panel ", ["off"]),
         ("%model load sm", ["smollm2"]),
+        ("%model push ", ["austen", "smollm2"]),
         ("%model load x --strategy p", ["pipeline"]),
-        ("%model generate x --max", ["--max-tokens"]),
+        ("%model generate x --max", ["--max-tokens", "--max-kv-size"]),
         ("%%generate --te", ["--temp"]),
-        ("%%sharded --r", ["--ranks"]),
+        ("%%sharded --r", ["--ranks", "--record"]),
         ("result = %model gen", ["generate"]),
+        ("%experiment ", ["begin", "end", "drop", "compare"]),
+        ("%experiment end ", ["--save"]),
+        ("first = %experiment e", ["end"]),
         ("%cluster nonsense ", []),
         ("x = 1", []),
         ("%%sharded\nx", []),
@@ -33,6 +55,22 @@ def _texts(completer: Completer, text: str) -> list[str]:
 )
 def test_words_of_the_grammar(typed: str, wanted: list[str]) -> None:
     assert _texts(Completer(lambda: None), typed) == wanted
+
+
+@pytest.mark.parametrize(
+    ("typed", "others"),
+    [
+        ("%model load x --split ", False),
+        ("%plan x --split ", False),
+        ("%model generate --temp ", False),
+        ("%cluster connect --hostfile nowhere/", True),
+        ("%model load ./", True),
+    ],
+)
+def test_where_a_number_is_to_stand_the_folders_files_are_not_offered(typed: str, others: bool) -> None:
+    found = Completer(lambda: None).match(typed, 0, len(typed))
+    assert list(found["completions"]) == []
+    assert found["suppress"] is not others
 
 
 def test_names_of_the_ranks(notebook: Notebook) -> None:
@@ -44,6 +82,7 @@ def test_names_of_the_ranks(notebook: Notebook) -> None:
     assert set(_texts(completer, "%%sharded --ranks 1\ny = 2\nonly_")) == {"only_on_ranks", "only_on_one"}
     assert "all_sum" in _texts(completer, "%sharded mx.distributed.all_s")
     assert _texts(completer, "%%sharded --ranks ") == ["0", "1"]
+    assert _texts(completer, "%model push x --to ") == ["127.0.0.1"]
 
 
 def test_the_shell_offers_the_ranks_names_and_not_its_own(notebook: Notebook) -> None:
@@ -60,3 +99,13 @@ def test_one_completion_does_not_stick_to_the_next(notebook: Notebook) -> None:
         for text in ("import os", "os.getc", "pri", "%sharded 1\nab", "x = 1\nos.getc"):
             list(complete(text, len(text)))
         assert "print" in [c.text for c in complete("pri", 3)]
+
+
+def test_records_are_files_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("first.json", "second.json", "notes.txt"):
+        (tmp_path / name).write_text("")
+    completer = Completer(lambda: None)
+    assert _texts(completer, "%experiment compare fi") == ["first.json"]
+    assert _texts(completer, "%experiment compare first.json ") == ["first.json", "second.json"]
+    assert _texts(completer, "%experiment end --save se") == ["second.json"]

@@ -9,15 +9,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelkit.errors import ArgumentError, KernelkitError
+from kernelkit.hosts.hostfile import BACKENDS
 from kernelkit.magics import lines
 from kernelkit.magics.grammar import Magic, parse
 
 
 def test_sub_command_argument_and_flags_in_any_order() -> None:
-    parsed = parse(lines.MODEL, 'generate --max-tokens 8 "What is it?" --temp=0.5 --raw')
+    parsed = parse(lines.MODEL, 'generate --max-tokens 8 "What is it?" --temp=0.5 --raw --record')
     assert parsed.command.name == "generate"
     assert parsed.argument == "What is it?"
-    assert parsed.flags == {"max-tokens": 8, "temp": 0.5, "raw": True}
+    assert parsed.flags == {"max-tokens": 8, "temp": 0.5, "raw": True, "record": True}
+
+
+def test_connect_takes_where_to_and_by_which_backend_and_python() -> None:
+    line = "connect --hosts mac1,ann@mac2 --backend=jaccl-ring --python '/opt/my env/bin/python'"
+    expected = {"hosts": "mac1,ann@mac2", "backend": "jaccl-ring", "python": "/opt/my env/bin/python"}
+    assert parse(lines.CLUSTER, line).flags == expected
+    assert parse(lines.CLUSTER, "connect --hostfile 'my hosts.json'").flags == {"hostfile": "my hosts.json"}
+
+
+@pytest.mark.parametrize("backend", ["auto", *BACKENDS])
+def test_connect_knows_every_backend_of_mlx(backend: str) -> None:
+    assert parse(lines.CLUSTER, f"connect 2 --backend {backend}").flags == {"backend": backend}
 
 
 def test_unquoted_words_are_one_argument() -> None:
@@ -30,16 +43,24 @@ def test_unquoted_words_are_one_argument() -> None:
         (lines.CLUSTER, "", ["connect", "status"]),
         (lines.CLUSTER, "conect", ["did you mean connect"]),
         (lines.CLUSTER, "status now", ["takes no argument", "now"]),
-        (lines.CLUSTER, "connect --hostfile x", ["--hostfile is not in this version"]),
-        (lines.CLUSTER, "links", ["links is not in this version"]),
+        (lines.CLUSTER, "connect --hostfile", ["--hostfile needs a value", "FILE", "nothing"]),
+        (lines.CLUSTER, "connect --hosts", ["--hosts needs a value", "A,B,C", "nothing"]),
+        (lines.CLUSTER, "connect --python", ["--python needs a value", "PATH", "nothing"]),
+        (lines.CLUSTER, "connect --backend thunder", ["auto or ring or jaccl or jaccl-ring", "'thunder'"]),
+        (lines.CLUSTER, "connect --host a", ["did you mean --hosts"]),
+        (lines.CLUSTER, "status --backend ring", ["no --backend"]),
         (lines.CLUSTER, "connect --port 1", ["no --port", "%cluster connect [N]"]),
         (lines.SHARDED, "--ranks", ["--ranks needs a value", "0,2-3", "nothing"]),
         (lines.SHARDED, "--rank 1", ["did you mean --ranks"]),
-        (lines.SHARDED, "--record", ["not in this version"]),
         (lines.SHARDED, "--timeout soon", ["--timeout needs another value", "'soon'"]),
         (lines.SHARDED, "--timeout -1", ["--timeout needs another value", "'-1'"]),
         (lines.SHARDED, "--timeout inf", ["--timeout needs another value", "'inf'"]),
         (lines.MODEL, "load", ["needs PATH_OR_HF_ID"]),
+        (lines.MODEL, "generate", ["%model generate needs PROMPT"]),
+        (lines.MODEL, 'generate ""', ["%model generate needs PROMPT"]),
+        (lines.MODEL, "generate '' --temp 1", ["%model generate needs PROMPT"]),
+        (lines.MODEL, 'load ""', ["needs PATH_OR_HF_ID"]),
+        (lines.MODEL, 'push ""', ["needs PATH_OR_HF_ID"]),
         (lines.MODEL, "load x --strategy data", ["tensor or pipeline", "'data'"]),
         (lines.MODEL, "generate x --max-tokens many", ["--max-tokens needs another value", "'many'"]),
         (lines.MODEL, "generate what's that", ["quotation mark", "double quotes"]),

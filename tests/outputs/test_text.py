@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernelkit.outputs.text import SHOWN_LINE_CHARS, SHOWN_LINES, cut, label_lines, rank_label, settle
+from kernelkit.outputs.text import (
+    SHOWN_LINE_CHARS,
+    SHOWN_LINES,
+    cut,
+    label_lines,
+    rank_label,
+    readable,
+    settle,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +39,24 @@ def test_settled_lines_hold_no_control_and_settle_to_themselves(text: str) -> No
     lines = settle(text)
     assert not any("\r" in line or "\n" in line for line in lines)
     assert settle("".join(f"{line}\n" for line in lines)) == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("a\tb\nc é 木 🦊", "a\tb\nc é 木 🦊"),
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x1b[2J\x1b[10;3Hgone", "gone"),
+        ("\x1b]0;a title\x07text\x1b]8;;http://x\x1b\\link", "textlink"),
+        ("\x1bc\x1b(Breset", "reset"),
+        ("\x9b31m\x00\x07\x7fbell", "31mbell"),
+        ("10 %\rdone", "10 %done"),
+        ("at the end \x1b", "at the end "),
+        ("[0m is no colour", "[0m is no colour"),
+    ],
+)
+def test_text_that_a_terminal_would_obey_is_only_read(text: str, seen: str) -> None:
+    assert readable(text) == seen
 
 
 def test_other_line_separators_stay_inside_a_line() -> None:
