@@ -81,6 +81,7 @@ class Follower:
     Args:
         on_interrupt: how to end it on the first Ctrl-C; where that returns False, and on the second
             Ctrl-C, the ranks are interrupted.
+        closely: somebody watches where the ranks stand.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class Follower:
         interrupts: Interrupts,
         limits: Limits,
         on_interrupt: Callable[[], bool] | None = None,
+        *,
+        closely: bool = False,
     ) -> None:
         self._crew = crew
         self._wait = wait
@@ -99,7 +102,7 @@ class Follower:
         self._on_interrupt = on_interrupt
         self._world_size = world_size
         self._takes_part = tuple(wait.running)
-        self._observer = Observer(crew.channel, world_size, self._takes_part)
+        self._observer = Observer(crew.channel, world_size, self._takes_part, closely=closely)
         self.blocked: tuple[int, ...] = ()
         self._failed_s: float | None = None
         self._spent_s = 0.0
@@ -115,8 +118,13 @@ class Follower:
         Raises:
             RankLostError: a rank's process ended.
         """
+
+        def take(message: Message) -> None:
+            self._observer.heard()
+            on_message(message)
+
         try:
-            return self._turn_to_end(on_message, on_turn)
+            return self._turn_to_end(take, on_turn)
         except RankLostError:
             raise
         except BaseException:

@@ -16,6 +16,8 @@ from kernelkit.places import Call, Place, Places, State
 
 FIRST_LOOK_S = 1.0
 INTERVAL_S = 0.5
+# While output comes, something goes on: a look costs a rank some milliseconds of Python's lock.
+HEARD_INTERVAL_S = 2.0
 # A rank that has not answered by then is stopped, or holds Python's lock in native code.
 SILENT_S = 2.0
 # A thread that waits uses less processor time than this part of the time that passes.
@@ -23,15 +25,27 @@ _WAITING_SHARE = 0.004
 
 
 class Observer:
-    """Knows where each rank of one request stands."""
+    """Knows where each rank of one request stands.
 
-    def __init__(self, channel: Channel, world_size: int, takes_part: Sequence[int]) -> None:
+    Args:
+        closely: look as often while output comes, as somebody watches.
+    """
+
+    def __init__(
+        self, channel: Channel, world_size: int, takes_part: Sequence[int], *, closely: bool = False
+    ) -> None:
         self._channel = channel
+        self._closely = closely
         self._takes_part = frozenset(takes_part)
         self._ranks = {rank: _Watched(rank) for rank in range(world_size)}
         self._running = tuple(takes_part)
         self._changed_s = time.monotonic()
-        self._next_s = self._changed_s + FIRST_LOOK_S
+        self._looked_s = self._changed_s + FIRST_LOOK_S - INTERVAL_S
+        self._heard_s = -HEARD_INTERVAL_S
+
+    def heard(self) -> None:
+        """A rank has said something: a line, a few tokens."""
+        self._heard_s = time.monotonic()
 
     @property
     def settled(self) -> bool:
@@ -50,9 +64,10 @@ class Observer:
         now_s = time.monotonic()
         if tuple(running) != self._running:
             self._running, self._changed_s = tuple(running), now_s
-        if now_s < self._next_s:
+        is_heard = not self._closely and now_s - self._heard_s < INTERVAL_S
+        if now_s - self._looked_s < (HEARD_INTERVAL_S if is_heard else INTERVAL_S):
             return
-        self._next_s = now_s + INTERVAL_S
+        self._looked_s = now_s
         for watched in self._ranks.values():
             if not watched.asked:
                 watched.asked, watched.asked_s = self._channel.look(watched.rank), now_s

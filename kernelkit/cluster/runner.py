@@ -146,7 +146,15 @@ class Runner(Gate):
     ) -> Follower:
         members = self.members
         limits = Limits(timeout_s, self.stuck_s)
-        follower = Follower(members, wait, len(members.facts), self._interrupts, limits, on_interrupt)
+        follower = Follower(
+            members,
+            wait,
+            len(members.facts),
+            self._interrupts,
+            limits,
+            on_interrupt,
+            closely=bool(self._observers),
+        )
         watch.follow(follower)
         return follower
 

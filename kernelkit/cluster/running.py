@@ -11,7 +11,7 @@ from kernelkit.errors import CellError, ConnectError, GroupError, HostError, Ran
 from kernelkit.launch.agents import Agents
 from kernelkit.launch.exits import Exit
 
-_TURN_S = 0.05
+_TURN_S = 0.1
 _SHOWN_LINES = 8
 
 

@@ -9,6 +9,7 @@ from statistics import median
 from kernelkit.catalog import Chip, chips
 from kernelkit.perf import constants
 from kernelkit.perf.ranges import ZERO, Range
+from kernelkit.sharding.quantization import Quantization
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Device:
         serial: whether kernels that do not need each other run one after the other all the same.
         metal: whether collectives run on the CPU, to which the GPU hands over and back.
         host_s: of a kernel on the host, which builds the next token's graph while this one is computed.
+        product_host_s: of a product of several rows there; nothing where it takes what any kernel does.
+        row_flop_per_s: of a token's products, where it is not the memory that sets their pace: each sequence
+            of a batch takes as long again. None where it is the memory.
     """
 
     read_bytes_per_s: Range
@@ -34,16 +38,18 @@ class Device:
     serial: bool
     metal: bool
     host_s: Range = ZERO
+    product_host_s: Range = ZERO
+    row_flop_per_s: Range | None = None
 
 
-def device(chip: Chip) -> Device | None:
-    """A chip of the catalog; None where it lacks what a prediction needs."""
-    return _device(chip)
+def device(chip: Chip, how: Quantization) -> Device | None:
+    """A chip of the catalog with weights of that kind; None where it lacks what a prediction needs."""
+    return _device(chip, (how.experts or how.default) is not None)
 
 
 @cache
-def _device(chip: Chip) -> Device | None:
-    read, flop = _read(chip), _flop(chip)
+def _device(chip: Chip, packed: bool) -> Device | None:
+    read, flop = _read(chip), _flop(chip, packed)
     if read is None or flop is None:
         return None
     metal = chip.is_apple
@@ -57,6 +63,8 @@ def _device(chip: Chip) -> Device | None:
         metal=metal,
         # Of a Mac's host nothing is known beside what a chain of kernels takes there.
         host_s=ZERO if metal else constants.CUDA_HOST_S.value,
+        product_host_s=ZERO if metal or packed else constants.CUDA_PRODUCT_HOST_S.value,
+        row_flop_per_s=_row_flop(chip) if packed and not metal else None,
     )
 
 
@@ -82,10 +90,16 @@ def _read(chip: Chip) -> Range | None:
     return Range(min(found.low, decoded or found.low), found.mid, found.high)
 
 
-def _flop(chip: Chip) -> Range | None:
+def _row_flop(chip: Chip) -> Range | None:
+    nominal = chip.fp16_flop_per_s
+    return constants.CUDA_PACKED_ROW_SHARE.value.times(nominal) if nominal else None
+
+
+def _flop(chip: Chip, packed: bool) -> Range | None:
     nominal, measured = chip.fp16_flop_per_s, chip.prefill_measured_flop_per_s
     if not chip.is_apple:
-        return constants.CUDA_FLOP_SHARE.value.times(nominal) if nominal else None
+        share = constants.CUDA_PACKED_FLOP_SHARE if packed else constants.CUDA_FLOP_SHARE
+        return share.value.times(nominal) if nominal else None
     if not nominal:
         return None if measured is None else Range.of(measured)
     shares = _apple_flop_shares().times(nominal)

@@ -53,19 +53,31 @@ def token_cost(run: Setting, context: int) -> Cost:
 
 
 def prompt_cost(run: Setting, tokens: int) -> Cost:
-    """Of a prompt, as mlx-lm reads it: in pieces of 2,048 tokens, and its last token by itself."""
+    """Of a prompt, as mlx-lm reads it: in pieces of 2,048 tokens, and its last token by itself.
+
+    Before it gives that token's successor it builds the graph of the next one.
+    """
     pieces, before = [], 0
     kept: _Kept = {}
     while tokens - 1 > before:
         size = min(PREFILL_TOKENS, tokens - 1 - before)
         pieces.append((_each(run, size, before, kept, head=False), size))
         before += size
-    last = token_cost(run, tokens)
+    last = token_cost(run, tokens) + _ahead(run)
     if not run.pipeline or not pieces:
         return sum((_over_ranks(run, own, size) for own, size in pieces), last)
     # The first piece goes through all ranks; each further one only adds what the slowest rank takes.
     first = _over_ranks(run, *pieces[0])
     return sum((_slowest(own) for own, _ in pieces[1:]), first) + last
+
+
+def _ahead(run: Setting) -> Cost:
+    """What the host takes for a token's graph, where that is known."""
+    built = []
+    for work, device in zip(run.works, run.devices, strict=True):
+        _, host, sums = _fixed(run, work, device, 1, True)
+        built.append(Cost(overhead=host, latency=sums))
+    return _slowest(built)
 
 
 def _each(run: Setting, tokens: int, before: int, kept: _Kept, head: bool = True) -> list[Cost]:
@@ -130,23 +142,32 @@ def _fixed(
             cost += _sums(run, part, tokens)
             sums += run.wire.host_s.times(count * (part.reduces + part.small_reduces))
         total += cost.times(count)
-        host += device.host_s.times(count * part.launches.all)
+        host += _host(part.launches, device, run.batch * tokens).times(count)
     if head:
         total += _products(run, work.outside, device, 1)
-        host += device.host_s.times(work.outside.launches.all)
+        host += _host(work.outside.launches, device, run.batch)
     return total, host, sums
+
+
+def _host(launches: Launches, device: Device, rows: int) -> Range:
+    """Of a layer's kernels on the host."""
+    if rows == 1 or not device.product_host_s.high:
+        return device.host_s.times(launches.all)
+    others = device.host_s.times(launches.all - launches.products)
+    return others + device.product_host_s.times(launches.products)
 
 
 def _products(run: Setting, work: Work, device: Device, tokens: int) -> Cost:
     """One layer's products, each read or computed, whichever takes longer, and the starts of its kernels."""
     many, rate = run.batch * tokens, device.read_bytes_per_s
+    flop_per_s = device.flop_per_s if tokens > 1 else device.row_flop_per_s or device.flop_per_s
     activations = 0 if tokens == 1 else many * work.passed * item_bytes(run.dtype)
     read, compute = roof(
         rate.of_amount(work.read_bytes + activations),
-        device.flop_per_s.of_amount(many * work.product_flop()),
+        flop_per_s.of_amount(many * work.product_flop()),
     )
     if work.experts:
-        flop_rate = device.flop_per_s
+        flop_rate = flop_per_s
         if many == 1:
             rate = rate.times(device.expert_share)
         else:

@@ -143,7 +143,7 @@ class Job:
                     f"{name} does not fit on {count} machines: {node.name} would need {needed / 1e9:.0f} GB"
                 )
                 raise DoesNotFitError(what, expected=f"up to {node.working_set_bytes / 1e9:.0f} GB")
-        devices = [_device(node.chip.key, device(node.chip)) for node in machines]
+        devices = [_device(node.chip.key, device(node.chip, whole.how)) for node in machines]
         found = [_seconds(whole, work, each, load) for work, each in zip(parts, devices, strict=True)]
         sums = sum((work.reduces + work.small_reduces) * times for work, times in parts[0].layers)
         return cls(

@@ -20,17 +20,19 @@ class Launches:
     Attributes:
         waits: that wait for another, one after the other.
         all: of them.
+        products: among these, with a matrix.
     """
 
     waits: int
     all: int
+    products: int = 0
 
     def __add__(self, other: Launches) -> Launches:
-        return Launches(self.waits + other.waits, self.all + other.all)
+        return Launches(self.waits + other.waits, self.all + other.all, self.products + other.products)
 
 
 # Embedding, last norm, head; and of the choice of a token: logsumexp, subtraction, maximum.
-OUTSIDE = Launches(6, 6)
+OUTSIDE = Launches(6, 6, 1)
 # By the kind of cache, beside norms and products. Rotation, writing of the cache, attention, and the sum with
 # what came in; keys and values are rotated and written side by side. A latent adds scores of the rotary part
 # and takes softmax and both products apart, since no fused kernel is made for its sizes (mlx_lm's
@@ -54,7 +56,7 @@ def launches(layer: Layer) -> Launches:
     """Of one layer."""
     products = [matrix for matrix in layer.matrices if matrix.inputs is not None]
     norms = [matrix for matrix in layer.matrices if matrix.inputs is None and matrix.array == "weight"]
-    total = Launches(0, len(products) + len(norms))
+    total = Launches(0, len(products) + len(norms), len(products))
     for attention in layer.attentions:
         total += _attention(attention)
     total += Launches(_norm_waits(norms), 0)

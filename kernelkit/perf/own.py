@@ -107,8 +107,27 @@ def _device(rank: RankSpeed, speed: KindSpeed) -> Device:
     flop = _within(speed.flops_per_s, speed.flops_span_per_s)
     step = _within(rank.op_s, rank.op_span_s)
     # What the host takes for a model's kernels shows in no kernel by itself: it is not measured here.
-    host_s = constants.CUDA_HOST_S.value if _NVIDIA in rank.device else ZERO
-    return Device(read, one, one, flop, step, serial=True, metal=False, host_s=host_s)
+    if _NVIDIA not in rank.device:
+        return Device(read, one, one, flop, step, serial=True, metal=False)
+    packed = speed.kind.endswith("bit")
+    return Device(
+        read,
+        one,
+        one,
+        flop,
+        step,
+        serial=True,
+        metal=False,
+        host_s=constants.CUDA_HOST_S.value,
+        product_host_s=ZERO if packed else constants.CUDA_PRODUCT_HOST_S.value,
+        # Calibrated with one row: the weights that it goes through are so many operations.
+        row_flop_per_s=read.times(2 * _numbers_in_byte(speed.kind)) if packed else None,
+    )
+
+
+def _numbers_in_byte(kind: str) -> float:
+    """Of weights as `calibrate` packs them: 64 numbers share a scale and a bias of 16 bits."""
+    return 8 / (int(kind.removesuffix("bit")) + 2 * 16 / 64)
 
 
 def _within(value: float, span: tuple[float, float] | None) -> Range:

@@ -76,7 +76,7 @@ def plan(
     used = "" if kind is None else backend_of(kind, backend, strategy, len(machines))
     ground = Ground(
         machines,
-        [device(node.chip) for node in machines],
+        [device(node.chip, how) for node in machines],
         kind.key if kind else "",
         kind.title if kind else "",
         used,

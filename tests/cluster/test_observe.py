@@ -71,3 +71,24 @@ def test_a_silent_rank_keeps_nobody_from_judging(clock: Clock) -> None:
     places = observer.places([0, 2])
     assert places[2].state == "silent"
     assert "rank 1 never entered it" in deadlock(places, 1.4)
+
+
+def test_ranks_whose_output_comes_are_looked_at_less_often_unless_somebody_watches(clock: Clock) -> None:
+    looks = {}
+    for closely in (False, True):
+        channel = FakeChannel()
+        observer = Observer(channel, 1, [0], closely=closely)
+        channel.places = {0: answer(1, in_mlx=False)}
+        began_s, seen_s = clock.now_s, []
+        for _ in range(80):  # ten seconds, with output in the first six
+            clock.now_s += 0.125
+            if clock.now_s - began_s < 6:
+                observer.heard()
+            observer.turn([0])
+            for message in channel.poll(0):
+                observer.take(message)
+                seen_s.append(clock.now_s - began_s)
+        looks[closely] = seen_s
+    assert looks[True] == [1 + 0.5 * n for n in range(19)]
+    # The last output was at 5.875.
+    assert looks[False] == [2.5, 4.5, *(6.375 + 0.5 * n for n in range(8))]

@@ -16,6 +16,7 @@ from kernelkit.sharding.capacity import largest_context
 from kernelkit.sharding.layout import layout
 from kernelkit.sharding.memory import DeviceLimit
 from kernelkit.sharding.planmemory import planned_memory
+from kernelkit.sharding.quantization import Quantization
 from tests.perf.configs import DEEPSEEK_V3, LLAMA_8B, QWEN3_30B
 
 
@@ -235,12 +236,28 @@ def test_a_bridge_between_two_cards_is_slower_than_their_siblings_nvlink() -> No
 
 def test_a_cards_own_measured_bandwidth_goes_before_its_siblings_share() -> None:
     (h200,), (h100,) = parse_nodes("h200-141"), parse_nodes("h100-80")
-    own, shared = device(h200.chip), device(h100.chip)
+    own, shared = (device(node.chip, Quantization()) for node in (h200, h100))
     assert own is not None
     assert shared is not None
     assert own.read_bytes_per_s.mid == 4.3e12  # as measured; its nominal one is 4.8e12
     assert own.read_bytes_per_s.low == pytest.approx(0.6 * 4.8e12)
     assert shared.read_bytes_per_s.mid == pytest.approx(0.82 * 3.35e12)
+
+
+def test_each_sequence_of_a_batch_goes_through_quantized_weights_anew_on_a_gpu() -> None:
+    """As MLX's kernel for one row does there; on a Mac, and in 16 bits, they are read once for all."""
+
+    def step_s(on: str, quantization: str, batch: int) -> float:
+        rate = plan(
+            "llama-3.3-70b", on, quantization=quantization, context=512, batch=batch
+        ).decode_tokens_per_s
+        assert rate is not None
+        return batch / rate.mid
+
+    assert step_s("h200-141", "4bit", 8) > 6 * step_s("h200-141", "4bit", 1)
+    assert step_s("m3-ultra-512", "4bit", 8) < 1.1 * step_s("m3-ultra-512", "4bit", 1)
+    # The host has more to do for products of several rows.
+    assert step_s("2xh200-141", "bfloat16", 8) < 1.5 * step_s("2xh200-141", "bfloat16", 1)
 
 
 def test_wifi_is_not_predicted_and_says_so() -> None:

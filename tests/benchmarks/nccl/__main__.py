@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.benchmarks import machine
 from tests.benchmarks.measure import say
-from tests.benchmarks.nccl import parts, speed
+from tests.benchmarks.nccl import parts, speed, turns
 from tests.benchmarks.nccl.ground import Ground, gpus, told
 from tests.benchmarks.nccl.table import markdown
 from tests.benchmarks.table import replace_marked
@@ -30,6 +30,9 @@ PARTS: dict[str, Callable[..., None]] = {
     "correct": parts.correct,
     "sums": parts.sums,
     "faults": parts.faults,
+    "by turns on 2 GPUs": turns.on_two,
+    "by turns on 1 GPU": turns.on_one,
+    "products": parts.products,
     "speed, bf16": speed.bf16,
     "magics": parts.magics,
     "speed, 4bit": speed.four_bits,

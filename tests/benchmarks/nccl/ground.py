@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 import time
@@ -19,6 +20,7 @@ from tests.benchmarks.ring import free_ports
 
 # By its path: this process never loads MLX, and has nothing on a GPU.
 _DRAWN = Path(__file__).with_name("drawn.py")
+GRAPHS = "MLX_USE_CUDA_GRAPHS"
 _INSTALL = "from tests.benchmarks.nccl import drawn\ndrawn.install()"
 
 
@@ -86,6 +88,16 @@ class Ground:
             if formed != [ranks] * ranks:
                 raise ValueError(f"the plain group did not form: sizes {formed}")
             yield scripts
+
+
+@contextmanager
+def variable(name: str, value: str) -> Iterator[None]:
+    """For ranks and scripts that start meanwhile."""
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def gpus() -> list[dict[str, Any]]:

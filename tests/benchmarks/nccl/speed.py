@@ -19,7 +19,7 @@ _PLAIN_BATCHES = {"8B-bf16": (1, 8), "8B-4bit": (1, 8), "35B-bf16": (1,), "35B-4
 # What a case may still take; below that it is left out, and said so.
 _LEAST_S = 25.0
 _MOST_PROMPTS_S = 20.0
-_WARM_TOKENS = 8
+WARM_TOKENS = 8
 
 Keep = Callable[[str, dict[str, Any]], None]
 
@@ -77,14 +77,15 @@ def _ours(ground: Ground, cluster: Cluster, case: shapes.Case) -> dict[str, Any]
                 found[f"batch {batch}"] = {"error": why}
                 continue
             prompts = [shapes.prompt(number) for number in range(batch)]
-            _generate(model, prompts, _WARM_TOKENS)
-            found[f"batch {batch}"] = _generate(model, prompts, ground.new_tokens)
+            generate(model, prompts, WARM_TOKENS)
+            found[f"batch {batch}"] = generate(model, prompts, ground.new_tokens)
     finally:
         model.unload()
     return found
 
 
-def _generate(model: ShardedModel, prompts: list[str], tokens: int) -> dict[str, Any]:
+def generate(model: ShardedModel, prompts: list[str], tokens: int) -> dict[str, Any]:
+    """One generation, or one batch of them: rates, the times of single steps, and the most memory."""
     if len(prompts) == 1:
         one = model.generate(prompts[0], tokens, raw=True)
         rows, prompt_rate = [one], one.prompt_tokens_per_s
@@ -103,13 +104,17 @@ def _theirs(ground: Ground, scripts: list[Script], case: shapes.Case) -> dict[st
             found[f"batch {batch}"] = {"error": why}
             continue
         prompts = [shapes.prompt(number) for number in range(batch)]
-        _ask(scripts, {"prompts": prompts, "max_tokens": _WARM_TOKENS})
-        answers = _ask(scripts, {"prompts": prompts, "max_tokens": ground.new_tokens})
-        first = answers[0]
-        rates = _rates(first["tokens"], first["times_s"], first.get("prompt_tokens_per_s"))
-        peaks = [answer["peak_memory_bytes"] for answer in answers]
-        found[f"batch {batch}"] = {**rates, "peak_memory_bytes": peaks}
+        generate_plain(scripts, prompts, WARM_TOKENS)
+        found[f"batch {batch}"] = generate_plain(scripts, prompts, ground.new_tokens)
     return found
+
+
+def generate_plain(scripts: list[Script], prompts: list[str], tokens: int) -> dict[str, Any]:
+    """One generation of the plain script, or one batch of them; `generate` is kernelkit's."""
+    answers = _ask(scripts, {"prompts": prompts, "max_tokens": tokens})
+    first = answers[0]
+    rates = _rates(first["tokens"], first["times_s"], first.get("prompt_tokens_per_s"))
+    return {**rates, "peak_memory_bytes": [answer["peak_memory_bytes"] for answer in answers]}
 
 
 def _too_long(ground: Ground, found: dict[str, Any], batch: int) -> str:
