@@ -15,10 +15,10 @@ from tests.benchmarks.nccl.ground import GRAPHS, Ground, variable
 from tests.benchmarks.nccl.speed import WARM_TOKENS, generate, generate_plain
 from tests.benchmarks.processes import Script
 
-# Of half as many tokens as other parts generate.
-_ROUNDS = 4
+# Each of a quarter of the tokens that other parts generate.
+_ROUNDS = 5
 # Both programs hold the weights: of larger ones there is no room for two on one card.
-_SHAPE = "8B"
+_SHAPE, _LARGE = "8B", "35B"
 _LEAST_S = 60.0
 
 Keep = Callable[[str, dict[str, Any]], None]
@@ -42,6 +42,8 @@ def _turns(ground: Ground, keep: Keep, gpus: int) -> None:
             continue
         with variable(GRAPHS, graphs):
             keep(name, _pair(ground, shapes.Case(_SHAPE, "bf16", gpus)))
+            if gpus > 1:
+                keep(f"{name}, {_LARGE}, kernelkit alone", _alone(ground, shapes.Case(_LARGE, "bf16", gpus)))
 
 
 def _pair(ground: Ground, case: shapes.Case) -> dict[str, Any]:
@@ -59,6 +61,19 @@ def _pair(ground: Ground, case: shapes.Case) -> dict[str, Any]:
     return found
 
 
+def _alone(ground: Ground, case: shapes.Case) -> dict[str, Any]:
+    """A model that leaves no room for another program, so kernelkit's figures by themselves."""
+    with ground.cluster(case.gpus, draws=True) as cluster:
+        context = shapes.PROMPT_TOKENS + shapes.NEW_TOKENS
+        model = cluster.load(str(ground.model(case)), context=context)
+        found = {}
+        for batch in shapes.BATCHES:
+            prompts = [shapes.prompt(number) for number in range(batch)]
+            generate(model, prompts, WARM_TOKENS)
+            found[f"batch {batch}"] = generate(model, prompts, ground.new_tokens // 4)
+        return found
+
+
 def _by_turns(
     ground: Ground, model: ShardedModel, scripts: list[Script], prompts: list[str]
 ) -> dict[str, Any]:
@@ -72,7 +87,7 @@ def _by_turns(
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in ways}
     for number in range(_ROUNDS):
         for name, way in ways if number % 2 == 0 else reversed(ways):
-            turns[name].append(way(ground.new_tokens // 2))
+            turns[name].append(way(ground.new_tokens // 4))
     found: dict[str, Any] = {
         name: {key: median(turn[key] for turn in mine) for key in _RATES} for name, mine in turns.items()
     }
