@@ -3,7 +3,8 @@
 MLX builds a graph first and blocks inside C++ later, so neither MLX nor Python can say in which
 collective a rank waits. But a rank that waits is one whose program called a collective which another
 rank's did not: comparing the ranks' ledgers names it. `install` puts a thin function in front of each of
-MLX's collectives; a call costs three microseconds more, and numbers are not touched.
+MLX's collectives, and numbers are not touched. The host builds a graph with dozens of them for each token of
+a model: so a call that is like an earlier one costs little more than a look into a dict.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import mlx.core as mx
 
@@ -29,6 +30,8 @@ from kernelkit.rank.graph import is_lazy
 
 # A training loop may run for days: old calls are dropped, the count goes on.
 _KEPT_CALLS = 10_000
+# A model has as many as it has kinds of layers; a program that has a new shape each time learns nothing.
+_MOST_KNOWN = 4096
 
 # Results that are held until the end of their cell, so that it can compute them whoever dropped them.
 _HELD_RESULT_BYTES = 2**20
@@ -38,21 +41,32 @@ _SHOWN_SOURCE = 120
 _COLLECTIVES = ("all_sum", "all_max", "all_min", "all_gather", "sum_scatter")
 _PEER_TO_PEER = ("send", "recv", "recv_like")
 
-Place = tuple[CodeType, int]
+# What tells one call from another: operation, shape, dtype, and where in the program.
+_Key = tuple[str, tuple[int, ...], mx.Dtype, CodeType, int]
 
 
-class _Call(NamedTuple):
-    op: str
-    shape: tuple[int, ...]
-    dtype: mx.Dtype
-    place: Place
+class _Call:
+    """One call, and every other that is like it.
+
+    Attributes:
+        coded: of what ranks must agree on, for the checksum.
+        sends: what it sends.
+    """
+
+    def __init__(self, key: _Key, x: mx.array) -> None:
+        op, shape, dtype, *_ = self._key = key
+        self.coded = f"{op}{shape}{dtype}".encode()
+        self.sends = traffic.of_collective(op, x)
 
     def to_dict(self, index: int) -> dict[str, Any]:
-        kind = {"op": self.op, "shape": list(self.shape), "dtype": str(self.dtype).rpartition(".")[2]}
-        return {"index": index, **kind, **describe(*self.place)}
+        op, shape, dtype, code, last_instruction = self._key
+        kind = {"op": op, "shape": list(shape), "dtype": str(dtype).rpartition(".")[2]}
+        return {"index": index, **kind, **describe(code, last_instruction)}
 
 
 calls: deque[_Call] = deque(maxlen=_KEPT_CALLS)
+# The different ones since `begin`.
+_known: dict[_Key, _Call] = {}
 count = 0
 # Of the group's whole life: what was sent in one cell may be received in the next.
 sent: dict[int, int] = {}
@@ -101,6 +115,7 @@ def begin(*, check: bool = False) -> None:
     """
     global count, checking, talked, _prune_at, _dropped_checksum
     calls.clear()
+    _known.clear()
     traffic.begin()
     _pending.clear()
     _prune_at, _dropped_checksum = _HELD_RESULTS, 0
@@ -136,12 +151,8 @@ def summary() -> dict[str, int]:
     """Count and checksum of the collectives, equal on ranks that called the same in the same order."""
     checksum = _dropped_checksum
     for call in calls:
-        checksum = _add(checksum, call)
+        checksum = zlib.crc32(call.coded, checksum)
     return {"calls": count, "checksum": checksum}
-
-
-def _add(checksum: int, call: _Call) -> int:
-    return zlib.crc32(f"{call.op}{call.shape}{call.dtype}".encode(), checksum)
 
 
 def ledger(last: int = _KEPT_CALLS) -> list[dict[str, Any]]:
@@ -180,14 +191,26 @@ def _collective(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         group = kwargs.get("group")
         if tracing or (group is not None and group.size() != state.world_size):
             return out  # not run now, or by a part of the ranks: the others' ledgers do not hold it
-        x = mx.array(args[0] if args else kwargs["x"])
-        _note(_Call(name, x.shape, x.dtype, _caller()), out, group)
-        traffic.collective(name, x)
+        x = args[0] if args else kwargs["x"]
+        if type(x) is not mx.array:  # a plain number, say
+            x = mx.array(x)
+        frame = _caller()
+        key = name, x.shape, x.dtype, frame.f_code, frame.f_lasti
+        call = _known.get(key) or _learn(key, x)
+        _note(call, out, group)
+        traffic.count(call.sends)
         if timing.clock is not None:
             timing.clock.time(args[0] if args else x, out, name)
         return out
 
     return collective
+
+
+def _learn(key: _Key, x: mx.array) -> _Call:
+    if len(_known) == _MOST_KNOWN:
+        _known.clear()
+    call = _known[key] = _Call(key, x)
+    return call
 
 
 def _peer_to_peer(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -204,7 +227,8 @@ def _peer_to_peer(name: str, original: Callable[..., Any]) -> Callable[..., Any]
             counts[peer] = counts.get(peer, 0) + 1
             if name == "send":
                 traffic.send(peer, out)
-            _remember(out)
+            if state.cell_runs:
+                _remember(out)
             if timing.clock is not None:
                 timing.clock.time(args[0] if args else kwargs.get("x"), out, name)
         return out
@@ -229,9 +253,10 @@ def _compile(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _note(call: _Call, out: mx.array, group: mx.distributed.Group | None) -> None:
     global count, _dropped_checksum
-    _prepare()
+    if not talked:
+        _prepare()
     if len(calls) == _KEPT_CALLS:
-        _dropped_checksum = _add(_dropped_checksum, calls[0])
+        _dropped_checksum = zlib.crc32(calls[0].coded, _dropped_checksum)
     calls.append(call)
     count += 1
     if checking:
@@ -241,7 +266,7 @@ def _note(call: _Call, out: mx.array, group: mx.distributed.Group | None) -> Non
             calls.pop()
             count -= 1
             raise
-    if not (checking and agree.run_at_once(out)):
+    if not (checking and agree.run_at_once(out)) and state.cell_runs:
         _remember(out)
 
 
@@ -257,8 +282,6 @@ def _prepare() -> None:
 def _remember(out: mx.array) -> None:
     """Hold a result; a large one must be free to go, so only what is left of it is computed in the end."""
     global _prune_at
-    if not state.cell_runs:
-        return
     if len(_pending) >= _prune_at:
         oldest = _pending[0]
         computed = isinstance(oldest, weakref.ref) or not is_lazy(oldest)
@@ -273,9 +296,7 @@ def _may_be_lazy(held: mx.array | weakref.ref[mx.array]) -> bool:
     return array is not None and is_lazy(array)
 
 
-def _caller() -> Place:
+def _caller() -> FrameType:
     """The line of the cell that led here; of our own operations the line that called the collective."""
     outer = sys._getframe(2)
-    frame = None if state.operation else in_cell(outer)
-    frame = frame or outer
-    return frame.f_code, frame.f_lasti
+    return outer if state.operation else in_cell(outer) or outer

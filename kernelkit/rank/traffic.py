@@ -6,6 +6,8 @@ those of a group of some of the ranks, are not seen.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import mlx.core as mx
 
 from kernelkit.hosts.traffic import sent_bytes
@@ -23,12 +25,32 @@ def begin() -> None:
     peer_bytes.clear()
 
 
-def collective(op: str, x: mx.array) -> None:
+@dataclass(frozen=True)
+class Sends:
+    """What one call of all ranks sends.
+
+    Attributes:
+        op: the operation.
+        size_bytes: of the array that the program gave.
+        peers: bytes to each other rank.
+    """
+
+    op: str
+    size_bytes: int
+    peers: tuple[tuple[int, int], ...]
+
+
+def of_collective(op: str, x: mx.array) -> Sends:
+    """Of a call with that array."""
+    peers = sent_bytes(op, x.size, x.dtype.size, state.rank, state.world_size, state.backend)
+    return Sends(op, x.nbytes, tuple(peers.items()))
+
+
+def count(sends: Sends) -> None:
     """A call of all ranks."""
-    op_bytes[op] = op_bytes.get(op, 0) + x.nbytes
-    item_bytes = x.dtype.size
-    for peer, size in sent_bytes(op, x.size, item_bytes, state.rank, state.world_size, state.backend).items():
-        peer_bytes[peer] = peer_bytes.get(peer, 0) + size
+    op_bytes[sends.op] = op_bytes.get(sends.op, 0) + sends.size_bytes
+    for peer, size_bytes in sends.peers:
+        peer_bytes[peer] = peer_bytes.get(peer, 0) + size_bytes
 
 
 def send(peer: int, x: mx.array) -> None:
