@@ -156,8 +156,8 @@ def _on_gpus(ground: Ground, what: What) -> Iterator[str]:
         return
     if what.batch > 1:
         yield (
-            "Do not trust this batch: of eight sequences at once two H100 decoded 1.5 to 5 times slower than "
-            "was foretold."
+            "Do not trust this batch: of eight sequences at once in 16 bits two H100 decoded 1.2 and 1.7 "
+            "times slower than this says, in 4 bits 1.1 to 1.3 times faster."
         )
     if len(ground.machines) > _MEASURED_GPUS:
         yield f"What an all_sum takes was measured on {_MEASURED_GPUS} GPUs; of more it may take longer."

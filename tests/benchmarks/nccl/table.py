@@ -7,6 +7,7 @@ from typing import Any
 
 from kernelkit.units import format_bytes, format_seconds
 from tests.benchmarks.nccl import shapes
+from tests.benchmarks.nccl.ground import GRAPHS
 
 # NVIDIA's data sheet of the H100 SXM and of the H200 SXM.
 _NOMINAL_BYTES_PER_S = {"H100": 3.35e12, "H200": 4.8e12}
@@ -15,6 +16,12 @@ _COLUMNS = (
     *("of the bandwidth", "first token", "most memory a rank"),
 )
 _PREFILL = ("model, GPUs, batch", "prefill, tokens/s", "plain script", "ratio", "foretold", "error")
+_TURNS = (
+    *("8B bf16: GPUs, batch, graphs", "decode, tokens/s", "plain script", "ratio of each turn"),
+    *("prefill, tokens/s", "plain script", "ratio of each turn"),
+)
+_ROWS = (1, 2, 4, 8, 16, 64, 512)
+_MATRICES = ([8192, 8192], [28_672, 8192])
 _SUMS = (8, 4096, 65_536, 2**20, 2**24, 2**26, 2**28)
 _WAYS = (
     "one small kernel, an eval",
@@ -29,13 +36,24 @@ _WAYS = (
 )
 
 
-def markdown(report: Mapping[str, Any], foretold: Mapping[str, Any]) -> str:
-    """Speeds, sums by size, and the anatomy of one, with a line on the conditions."""
+def markdown(report: Mapping[str, Any], foretold: Mapping[str, Any], again: Mapping[str, Any]) -> str:
+    """Speeds, both programs by turns, products, sums, the anatomy of one, and a line on the conditions.
+
+    Args:
+        foretold: before the first run, which has the models in 16 bits.
+        again: before the second, which has those in 4.
+    """
     parts = report["parts"]
     speeds = {**parts["speed, bf16"], **parts["speed, 4bit"]}
-    told = foretold["cards"][card(report)]
+    chip = card(report)
+    told = {
+        name: values
+        for kind, of in (("bf16", foretold), ("4bit", again))
+        for name, values in of["cards"][chip].items()
+        if kind in name
+    }
     cases = [(case, batch) for case in shapes.CASES for batch in shapes.BATCHES]
-    rows = [row for case, batch in cases if (row := _speed(case, batch, speeds, told, card(report)))]
+    rows = [row for case, batch in cases if (row := _speed(case, batch, speeds, told, chip))]
     prefill = [
         row for case, batch in cases if (row := _beside(case, batch, "prefill_tokens_per_s", speeds, told))
     ]
@@ -49,11 +67,48 @@ def markdown(report: Mapping[str, Any], foretold: Mapping[str, Any]) -> str:
         [
             _table(_COLUMNS, rows),
             _table(_PREFILL, prefill),
+            _table(_TURNS, _turns(parts)),
+            _table(("one product, µs", *(f"{rows} rows" for rows in _ROWS)), _products(parts["products"])),
             f"An `all_sum` of float32 in an eval of its own: {line}.",
             _table(columns, ways),
-            _conditions(report, foretold),
+            _conditions(report, foretold, again),
         ]
     )
+
+
+def _turns(parts: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """8B in 16 bits, both programs one after the other, several times."""
+    rows = []
+    for gpus, where in ((2, "by turns on 2 GPUs"), (1, "by turns on 1 GPU")):
+        for graphs in ("1", "0"):
+            for batch in shapes.BATCHES:
+                found = parts[where][f"{GRAPHS}={graphs}"][f"batch {batch}"]
+                ours, theirs = found["kernelkit"], found["plain"]
+                rows.append(
+                    (
+                        f"{gpus}, {batch}, {graphs}",
+                        f"{ours['decode_tokens_per_s']:,.1f}",
+                        f"{theirs['decode_tokens_per_s']:,.1f}",
+                        f"{found['ratio, decode_tokens_per_s']:.3f}",
+                        f"{ours['prefill_tokens_per_s']:,.0f}",
+                        f"{theirs['prefill_tokens_per_s']:,.0f}",
+                        f"{found['ratio, prefill_tokens_per_s']:.3f}",
+                    )
+                )
+    return rows
+
+
+def _products(parts: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Of the two large matrices."""
+    return [
+        (
+            f"{' x '.join(f'{side:,}' for side in entry['shape'])}, {kind}",
+            *(_micro(entry[f"{rows} rows"]) for rows in _ROWS),
+        )
+        for kind in shapes.QUANTIZATIONS
+        for entry in parts[kind]
+        if entry["shape"] in _MATRICES
+    ]
 
 
 def card(report: Mapping[str, Any]) -> str:
@@ -116,13 +171,17 @@ def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _conditions(report: Mapping[str, Any], foretold: Mapping[str, Any]) -> str:
+def _conditions(report: Mapping[str, Any], foretold: Mapping[str, Any], again: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report["machine"]["versions"].items())
     gpu = report["gpus"][0]
+    later = "; ".join(
+        f"{parts}: {run['taken']}, commit {run['machine']['commit']}" for parts, run in report["runs"].items()
+    )
     return (
         f"One run of each, {report['taken']}: {len(report['gpus'])} x {gpu['name']}, driver {gpu['driver']}; "
         f"{report['machine']['os']}, {report['machine']['cores']} cores; {versions}; "
         f"{', '.join(f'{name}={value}' for name, value in report['environment'].items())}; commit "
-        f"{report['machine']['commit']}. Foretold at commit {foretold['commit']}, {foretold['taken']}. "
-        f"{'; '.join(report['notes'])}."
+        f"{report['machine']['commit']}. On other cards of that kind, with the same versions: {later}. "
+        f"Foretold at commits {foretold['commit']}, {foretold['taken']}, of 16 bits, and {again['commit']}, "
+        f"{again['taken']}, of 4. {'; '.join(report['notes'])}."
     )
