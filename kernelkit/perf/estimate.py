@@ -73,11 +73,15 @@ def prompt_cost(run: Setting, tokens: int) -> Cost:
 
 def _ahead(run: Setting) -> Cost:
     """What the host takes for a token's graph, where that is known."""
-    built = []
-    for work, device in zip(run.works, run.devices, strict=True):
-        _, host, sums = _fixed(run, work, device, 1, True)
-        built.append(Cost(overhead=host, latency=sums))
-    return _slowest(built)
+    built = {
+        (id(work), id(device)): (work, device) for work, device in zip(run.works, run.devices, strict=True)
+    }
+    costs = [Cost()]
+    for work, device in built.values():
+        if device.host_s.high:
+            _, host, sums = _fixed(run, work, device, 1, True)
+            costs.append(Cost(overhead=host, latency=sums))
+    return _slowest(costs)
 
 
 def _each(run: Setting, tokens: int, before: int, kept: _Kept, head: bool = True) -> list[Cost]:

@@ -45,7 +45,8 @@ def simulate(
         job: what each rank computes and sends.
         network: its hosts, one for each rank of the job.
         tokens: of each sequence.
-        algorithm: of the all_sums, one of `kernelkit.perf.schedules.ALGORITHMS`.
+        algorithm: of the all_sums, one of `kernelkit.perf.schedules.ALGORITHMS`. `ring` is MLX's over TCP; a
+            plan over RDMA, whose backend is jaccl, reckons with `mesh`.
         micro_batches: of `job.batch` sequences each, which follow each other through the stages.
         slow: by rank, by how much longer it computes.
         jitter: each computing takes a random factor, drawn anew for each rank and time: lognormal, of mean 1,
