@@ -90,7 +90,7 @@ class Cluster(ModelHolder):
                 then costs another one.
             record: run every collective where it is called, and time it; the result's `timeline` then says
                 what each rank did when. The numbers are the same, the cell may be slower.
-            on_turn: called some 20 times a second with the outputs so far, the ranks that still run and,
+            on_turn: called some 10 times a second with the outputs so far, the ranks that still run and,
                 from the first second on, where each rank stands.
 
         Raises:

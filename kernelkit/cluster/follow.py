@@ -81,7 +81,7 @@ class Follower:
     Args:
         on_interrupt: how to end it on the first Ctrl-C; where that returns False, and on the second
             Ctrl-C, the ranks are interrupted.
-        closely: somebody watches where the ranks stand.
+        sparing: look at the ranks less often while they tell how it goes.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Follower:
         limits: Limits,
         on_interrupt: Callable[[], bool] | None = None,
         *,
-        closely: bool = False,
+        sparing: bool = False,
     ) -> None:
         self._crew = crew
         self._wait = wait
@@ -102,7 +102,7 @@ class Follower:
         self._on_interrupt = on_interrupt
         self._world_size = world_size
         self._takes_part = tuple(wait.running)
-        self._observer = Observer(crew.channel, world_size, self._takes_part, closely=closely)
+        self._observer = Observer(crew.channel, world_size, self._takes_part, sparing=sparing)
         self.blocked: tuple[int, ...] = ()
         self._failed_s: float | None = None
         self._spent_s = 0.0

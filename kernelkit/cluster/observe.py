@@ -16,8 +16,9 @@ from kernelkit.places import Call, Place, Places, State
 
 FIRST_LOOK_S = 1.0
 INTERVAL_S = 0.5
-# While output comes, something goes on: a look costs a rank some milliseconds of Python's lock.
-HEARD_INTERVAL_S = 2.0
+# While an operation tells how it goes: a look and its messages cost a rank milliseconds of Python's lock, and
+# where the host sets the pace that is time of a token.
+SPARING_INTERVAL_S = 2.0
 # A rank that has not answered by then is stopped, or holds Python's lock in native code.
 SILENT_S = 2.0
 # A thread that waits uses less processor time than this part of the time that passes.
@@ -28,23 +29,23 @@ class Observer:
     """Knows where each rank of one request stands.
 
     Args:
-        closely: look as often while output comes, as somebody watches.
+        sparing: look less often while ranks tell how it goes, none has ended, and none stands still.
     """
 
     def __init__(
-        self, channel: Channel, world_size: int, takes_part: Sequence[int], *, closely: bool = False
+        self, channel: Channel, world_size: int, takes_part: Sequence[int], *, sparing: bool = False
     ) -> None:
         self._channel = channel
-        self._closely = closely
+        self._sparing = sparing
         self._takes_part = frozenset(takes_part)
         self._ranks = {rank: _Watched(rank) for rank in range(world_size)}
         self._running = tuple(takes_part)
         self._changed_s = time.monotonic()
-        self._looked_s = self._changed_s + FIRST_LOOK_S - INTERVAL_S
-        self._heard_s = -HEARD_INTERVAL_S
+        self._next_s = self._changed_s + FIRST_LOOK_S
+        self._looked_s = self._heard_s = 0.0
 
     def heard(self) -> None:
-        """A rank has said something: a line, a few tokens."""
+        """A rank has told something: a few tokens, a layer that is loaded."""
         self._heard_s = time.monotonic()
 
     @property
@@ -64,13 +65,23 @@ class Observer:
         now_s = time.monotonic()
         if tuple(running) != self._running:
             self._running, self._changed_s = tuple(running), now_s
-        is_heard = not self._closely and now_s - self._heard_s < INTERVAL_S
-        if now_s - self._looked_s < (HEARD_INTERVAL_S if is_heard else INTERVAL_S):
+        if now_s < self._next_s or (
+            self._all_goes_well(now_s) and now_s - self._looked_s < SPARING_INTERVAL_S
+        ):
             return
-        self._looked_s = now_s
+        self._next_s, self._looked_s = now_s + INTERVAL_S, now_s
         for watched in self._ranks.values():
             if not watched.asked:
                 watched.asked, watched.asked_s = self._channel.look(watched.rank), now_s
+
+    def _all_goes_well(self, now_s: float) -> bool:
+        """Whether nobody need be asked yet."""
+        return (
+            self._sparing
+            and now_s - self._heard_s < INTERVAL_S
+            and len(self._running) == len(self._takes_part)
+            and not any(watched.still_s for watched in self._ranks.values())
+        )
 
     def take(self, message: Message) -> None:
         """Look whether a message is one of the answers."""
@@ -79,7 +90,9 @@ class Observer:
             return
         watched.asked = ""
         if not has_failed(message.content):
-            watched.move(answer_of(message.rank, message.content), time.monotonic())
+            # At most two intervals at a time: a laptop that slept has not waited.
+            most_s = 2 * (SPARING_INTERVAL_S if self._sparing else INTERVAL_S)
+            watched.move(answer_of(message.rank, message.content), time.monotonic(), most_s)
 
     def places(self, running: Sequence[int]) -> dict[int, Place]:
         """Where every rank of the cluster stands; empty before the first look.
@@ -116,10 +129,9 @@ class _Watched:
     def silent(self) -> bool:
         return bool(self.asked) and time.monotonic() - self.asked_s > SILENT_S
 
-    def move(self, answer: dict[str, Any], now_s: float) -> None:
+    def move(self, answer: dict[str, Any], now_s: float, most_s: float) -> None:
         if self.seen:
-            # At most two intervals at a time: a laptop that slept has not waited.
-            passed_s = min(now_s - self.seen_s, 2 * INTERVAL_S)
+            passed_s = min(now_s - self.seen_s, most_s)
             worked_s = answer["cpu_s"] - self.seen["cpu_s"]
             stood = all(answer[name] == self.seen[name] for name in ("calls", "line", "in_mlx"))
             waited = worked_s < _WAITING_SHARE * passed_s

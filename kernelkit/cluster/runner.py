@@ -126,7 +126,7 @@ class Runner(Gate):
                 for rank, (operation, arguments) in requests.items()
             }
             wait = Wait(members, sent)
-            follower = self._follower(wait, watch, None, on_interrupt)
+            follower = self._follower(wait, watch, None, on_interrupt, sparing=not self._observers)
             with self._known(follower):
                 ending = follower.to_end(take, lambda: self._turn(watch))
             watch.look(members, ASK_TIMEOUT_S, ending.blocked)
@@ -143,18 +143,13 @@ class Runner(Gate):
         watch: Watch,
         timeout_s: float | None,
         on_interrupt: Callable[[], bool] | None = None,
+        *,
+        sparing: bool = False,
     ) -> Follower:
         members = self.members
         limits = Limits(timeout_s, self.stuck_s)
-        follower = Follower(
-            members,
-            wait,
-            len(members.facts),
-            self._interrupts,
-            limits,
-            on_interrupt,
-            closely=bool(self._observers),
-        )
+        size = len(members.facts)
+        follower = Follower(members, wait, size, self._interrupts, limits, on_interrupt, sparing=sparing)
         watch.follow(follower)
         return follower
 

@@ -98,20 +98,20 @@ CUDA_PACKED_ROW_SHARE = Constant(
     Range(3.1e-3, 3.25e-3, 3.6e-3),
     "",
     "measured on H100, mlx 0.32.4: 3.1 to 3.6 TFLOP/s beside a kernel's start, which is 0.9 TB/s of weights "
-    "of 4 bits; 2 and 4 rows take 2 and 4 times as long, and so do sequences of a batch, a row each",
+    "of 4 bits; 2 rows take 1.8 and 4 rows 3.3 times as long, and sequences of a batch are a row each",
 )
 CUDA_PACKED_FLOP_SHARE = Constant(
     "of the tensor cores' nominal rate, many rows times quantized weights, CUDA",
-    Range(0.118, 0.128, 0.131),
+    Range(0.1, 0.125, 0.131),
     "",
-    "measured on H100, mlx 0.32.4: 118 to 130 of 989 TFLOP/s for 128 and 512 rows of weights of 4 bits",
+    "measured on H100, mlx 0.32.4: 98 to 129 of 989 TFLOP/s for 128 and 512 rows of weights of 4 bits",
 )
 CUDA_PRODUCT_HOST_S = Constant(
     "a product of several rows on the host, which gives it to cuBLAS, CUDA",
     Range(1.5e-5, 2.2e-5, 2.9e-5),
     "s",
     "measured on H100, mlx 0.32.4: until products of 2 to 512 rows with matrices of 34 to 134 MB of bfloat16 "
-    "were handed over, 16 to 64 in one graph; of one row, which is a kernel of MLX's own, it took 7 to 9 µs",
+    "were handed over, 8 to 32 in one graph; of one row, which is a kernel of MLX's own, it took 7 to 9 µs",
 )
 TCP_LATENCY_S = Constant(
     "a small message over TCP, one way",

@@ -7,7 +7,7 @@ work one after the other on a token, and side by side on the pieces of a prompt.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kernelkit.perf import constants
 from kernelkit.perf.collectives import Wire
@@ -35,6 +35,7 @@ class Setting:
         batch: sequences at once.
         dtype: of activations.
         kv_bits: of quantized keys and values.
+        graphs: that the host builds while a token is computed.
     """
 
     works: Sequence[RankWork]
@@ -45,6 +46,7 @@ class Setting:
     batch: int = 1
     dtype: str = "bfloat16"
     kv_bits: int | None = None
+    graphs: int = 1
 
 
 def token_cost(run: Setting, context: int) -> Cost:
@@ -55,7 +57,7 @@ def token_cost(run: Setting, context: int) -> Cost:
 def prompt_cost(run: Setting, tokens: int) -> Cost:
     """Of a prompt, as mlx-lm reads it: in pieces of 2,048 tokens, and its last token by itself.
 
-    Before it gives that token's successor it builds the graph of the next one.
+    Before it gives that token's successor it builds the graph of the next one, while the device computes.
     """
     pieces, before = [], 0
     kept: _Kept = {}
@@ -63,25 +65,12 @@ def prompt_cost(run: Setting, tokens: int) -> Cost:
         size = min(PREFILL_TOKENS, tokens - 1 - before)
         pieces.append((_each(run, size, before, kept, head=False), size))
         before += size
-    last = token_cost(run, tokens) + _ahead(run)
+    last = token_cost(replace(run, graphs=2), tokens)
     if not run.pipeline or not pieces:
         return sum((_over_ranks(run, own, size) for own, size in pieces), last)
     # The first piece goes through all ranks; each further one only adds what the slowest rank takes.
     first = _over_ranks(run, *pieces[0])
     return sum((_slowest(own) for own, _ in pieces[1:]), first) + last
-
-
-def _ahead(run: Setting) -> Cost:
-    """What the host takes for a token's graph, where that is known."""
-    built = {
-        (id(work), id(device)): (work, device) for work, device in zip(run.works, run.devices, strict=True)
-    }
-    costs = [Cost()]
-    for work, device in built.values():
-        if device.host_s.high:
-            _, host, sums = _fixed(run, work, device, 1, True)
-            costs.append(Cost(overhead=host, latency=sums))
-    return _slowest(costs)
 
 
 def _each(run: Setting, tokens: int, before: int, kept: _Kept, head: bool = True) -> list[Cost]:
@@ -129,6 +118,7 @@ def _rank(
     # mlx-lm hands over the next token's graph while this one is computed: what takes longer counts.
     if not (host.high or sums.high):
         return total
+    host, sums = host.times(run.graphs), sums.times(run.graphs)
     longer = (host + sums).beyond(total.total)
     of_kernels = longer.beyond(sums)
     return total + Cost(overhead=of_kernels, latency=longer.beyond(of_kernels))
@@ -174,7 +164,7 @@ def _products(run: Setting, work: Work, device: Device, tokens: int) -> Cost:
         flop_rate = flop_per_s
         if many == 1:
             rate = rate.times(device.expert_share)
-        else:
+        elif tokens > 1 or device.row_flop_per_s is None:
             flop_rate = flop_rate.times(constants.EXPERT_FLOP_SHARE.value)
         expert_read, expert_compute = roof(
             rate.of_amount(work.expert_bytes(many)), flop_rate.of_amount(many * work.expert_flop())

@@ -41,8 +41,9 @@ _SHOWN_SOURCE = 120
 _COLLECTIVES = ("all_sum", "all_max", "all_min", "all_gather", "sum_scatter")
 _PEER_TO_PEER = ("send", "recv", "recv_like")
 
-# What tells one call from another: operation, shape, dtype, and where in the program.
-_Key = tuple[str, tuple[int, ...], mx.Dtype, CodeType, int]
+# What tells one call from another: operation, shape, dtype, and the place in the program. Of a code object
+# the id: its hash goes through all of its bytecode each time, and two cells may have equal ones.
+_Key = tuple[str, tuple[int, ...], mx.Dtype, int, int]
 
 
 class _Call:
@@ -53,15 +54,17 @@ class _Call:
         sends: what it sends.
     """
 
-    def __init__(self, key: _Key, x: mx.array) -> None:
-        op, shape, dtype, *_ = self._key = key
+    def __init__(self, op: str, x: mx.array, frame: FrameType) -> None:
+        self._kind = op, x.shape, x.dtype
+        self._place = frame.f_code, frame.f_lasti  # held, so that no other code gets its id
+        op, shape, dtype = self._kind
         self.coded = f"{op}{shape}{dtype}".encode()
         self.sends = traffic.of_collective(op, x)
 
     def to_dict(self, index: int) -> dict[str, Any]:
-        op, shape, dtype, code, last_instruction = self._key
+        op, shape, dtype = self._kind
         kind = {"op": op, "shape": list(shape), "dtype": str(dtype).rpartition(".")[2]}
-        return {"index": index, **kind, **describe(code, last_instruction)}
+        return {"index": index, **kind, **describe(*self._place)}
 
 
 calls: deque[_Call] = deque(maxlen=_KEPT_CALLS)
@@ -195,8 +198,8 @@ def _collective(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         if type(x) is not mx.array:  # a plain number, say
             x = mx.array(x)
         frame = _caller()
-        key = name, x.shape, x.dtype, frame.f_code, frame.f_lasti
-        call = _known.get(key) or _learn(key, x)
+        key = name, x.shape, x.dtype, id(frame.f_code), frame.f_lasti
+        call = _known.get(key) or _learn(key, _Call(name, x, frame))
         _note(call, out, group)
         traffic.count(call.sends)
         if timing.clock is not None:
@@ -206,10 +209,10 @@ def _collective(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     return collective
 
 
-def _learn(key: _Key, x: mx.array) -> _Call:
+def _learn(key: _Key, call: _Call) -> _Call:
     if len(_known) == _MOST_KNOWN:
         _known.clear()
-    call = _known[key] = _Call(key, x)
+    _known[key] = call
     return call
 
 

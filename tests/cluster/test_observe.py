@@ -73,22 +73,35 @@ def test_a_silent_rank_keeps_nobody_from_judging(clock: Clock) -> None:
     assert "rank 1 never entered it" in deadlock(places, 1.4)
 
 
-def test_ranks_whose_output_comes_are_looked_at_less_often_unless_somebody_watches(clock: Clock) -> None:
-    looks = {}
-    for closely in (False, True):
-        channel = FakeChannel()
-        observer = Observer(channel, 1, [0], closely=closely)
-        channel.places = {0: answer(1, in_mlx=False)}
-        began_s, seen_s = clock.now_s, []
-        for _ in range(80):  # ten seconds, with output in the first six
-            clock.now_s += 0.125
-            if clock.now_s - began_s < 6:
-                observer.heard()
-            observer.turn([0])
-            for message in channel.poll(0):
-                observer.take(message)
-                seen_s.append(clock.now_s - began_s)
-        looks[closely] = seen_s
-    assert looks[True] == [1 + 0.5 * n for n in range(19)]
-    # The last output was at 5.875.
-    assert looks[False] == [2.5, 4.5, *(6.375 + 0.5 * n for n in range(8))]
+def looks(clock: Clock, sparing: bool, calls: list[int]) -> tuple[list[float], Observer]:
+    """When a rank was looked at in ten seconds, which told something in the first six.
+
+    Args:
+        calls: how many collectives it had called by each look; the last of them goes on.
+    """
+    channel = FakeChannel()
+    observer = Observer(channel, 1, [0], sparing=sparing)
+    began_s, seen_s = clock.now_s, []
+    for _ in range(80):
+        clock.now_s += 0.125
+        if clock.now_s - began_s < 6:
+            observer.heard()
+        channel.places = {0: answer(calls[min(len(seen_s), len(calls) - 1)], in_mlx=True)}
+        observer.turn([0])
+        for message in channel.poll(0):
+            observer.take(message)
+            seen_s.append(clock.now_s - began_s)
+    return seen_s, observer
+
+
+def test_an_operation_that_tells_how_it_goes_is_looked_at_less_often(clock: Clock) -> None:
+    moving = list(range(100))
+    assert looks(clock, False, moving)[0] == [1 + 0.5 * n for n in range(19)]
+    # The last was told at 5.875 s.
+    assert looks(clock, True, moving)[0] == [1, 3, 5, *(6.375 + 0.5 * n for n in range(8))]
+
+
+def test_until_a_rank_stands_still(clock: Clock) -> None:
+    seen_s, observer = looks(clock, True, [1, 2, 2])
+    assert seen_s == [1, 3, *(5 + 0.5 * n for n in range(11))]
+    assert observer.places([0])[0].still_s == 2 + 5.0

@@ -93,11 +93,15 @@ class Ground:
 @contextmanager
 def variable(name: str, value: str) -> Iterator[None]:
     """For ranks and scripts that start meanwhile."""
+    before = os.environ.get(name)
     os.environ[name] = value
     try:
         yield
     finally:
-        del os.environ[name]
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def gpus() -> list[dict[str, Any]]:
