@@ -31,7 +31,7 @@ needs_mpirun = pytest.mark.skipif(
 
 SUM = "int(mx.distributed.all_sum(mx.array(rank + 1)).item())"
 GONE_S = 8.0
-# Open MPI's own end after a rank's: once in some hundred runs it took longer than that on a busy machine.
+# Open MPI's own end after a rank's: seen once to take longer than that, on a busy machine.
 MPIRUN_GONE_S = 25.0
 AS_ROOT = ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM")
 
