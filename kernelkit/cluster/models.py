@@ -65,6 +65,7 @@ class ModelHolder(Lifetime):
         stages: int | None = None,
         quantize: int | None = None,
         context: int | None = None,
+        dtype: str = "auto",
         on_event: OnEvent = lambda rank, event: None,
         called: str = "",
     ) -> ShardedModel:
@@ -79,6 +80,9 @@ class ModelHolder(Lifetime):
             stages: of a hybrid; 2 by default.
             quantize: 4 or 8 bits for the weights in memory.
             context: tokens whose KV cache must fit beside the weights; 4096, or as many as it was made for.
+            dtype: of the weights in memory: `float32`, `float16` or `bfloat16`, into which quantized ones are
+                turned; `keep`, as in the file; `auto`: `keep` on a GPU, `float32` on a CPU. In 16 bits sums
+                are rounded, on other numbers of ranks in other order: words that are as likely may change.
             on_event: called with each rank's progress.
             called: how the model is called where it is shown; `name` by default.
 
@@ -93,7 +97,7 @@ class ModelHolder(Lifetime):
                 expected='strategy="hybrid" with stages',
                 got=f"stages={stages!r}",
             )
-        layout = Layout(strategy, as_split(split), 2 if stages is None else stages, quantize, context)
+        layout = Layout(strategy, as_split(split), 2 if stages is None else stages, quantize, context, dtype)
         return self._load(model_name(name), layout, on_event, called)
 
     def push_model(

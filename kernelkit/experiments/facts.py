@@ -71,6 +71,7 @@ def model_of(model: ShardedModel) -> Model:
         layout.quantize,
         layout.context,
         dtype,
+        layout.dtype,
     )
 
 

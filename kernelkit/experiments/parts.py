@@ -53,6 +53,7 @@ class Model:
         content: SHA-256 over its files, as `ShardedModel.content` gives it.
         strategy, split, stages, quantize, context: its layout; see `kernelkit.model.Layout`.
         dtype: that the ranks computed in.
+        asked: the dtype that was asked for; `auto` by default.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Model:
     quantize: int | None
     context: int | None
     dtype: str
+    asked: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,8 @@ def _model(model: Model) -> str:
     stages = f", {model.stages} stages" if model.strategy == "hybrid" else ""
     bits = f", {model.quantize} bits" if model.quantize else ""
     context = f", context {model.context}" if model.context else ""
-    return f"{model.name}, {model.strategy}{split}{stages}, {model.dtype}{bits}{context}"
+    asked = f", --dtype {model.asked}" if model.asked != "auto" else ""
+    return f"{model.name}, {model.strategy}{split}{stages}, {model.dtype}{asked}{bits}{context}"
 
 
 def _host(host: Host) -> str:

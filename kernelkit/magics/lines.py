@@ -112,6 +112,7 @@ CLUSTER = Magic(
 )
 
 _STRATEGIES = ("tensor", "pipeline", "hybrid")
+_DTYPES = ("auto", "keep", "float32", "float16", "bfloat16")
 _LAYOUT = (
     Flag("strategy", "|".join(_STRATEGIES), str, _STRATEGIES, "how to cut it (tensor)"),
     Flag("stages", "N", int, help="of a hybrid: each has ranks in a row that cut its layers (2)"),
@@ -126,6 +127,9 @@ _LAYOUT = (
         "quantize", "4|8", int, ("4", "8"), "bits of the weights in memory (as in the file; floats on a CPU)"
     ),
     Flag("context", "N", int, help="tokens whose KV cache must fit beside the weights (4096)"),
+    Flag(
+        "dtype", "|".join(_DTYPES), str, _DTYPES, "of the weights in memory (keep on a GPU, float32 on a CPU)"
+    ),
 )
 
 SHARDED = Magic(
@@ -161,7 +165,7 @@ MODEL = Magic(
             "load",
             "shard a model over all ranks: a folder, a hub id, austen or smollm2",
             "model = cluster.load(PATH_OR_HF_ID, strategy='tensor', stages=N, split=(A, B), quantize=4, "
-            "context=N)",
+            "context=N, dtype='float32')",
             argument="PATH_OR_HF_ID",
             required=True,
             choices=("austen", "smollm2"),

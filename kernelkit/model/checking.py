@@ -37,12 +37,14 @@ class Subject:
         name: what it is called.
         path: the folder on rank 0's host.
         quantize: bits that it was loaded with; None as in the file.
+        dtype: that was asked for when it was loaded; see `Layout`.
         facts: rank 0's summary of it.
     """
 
     name: str
     path: str
     quantize: int | None
+    dtype: str
     facts: Mapping[str, Any]
 
 
@@ -64,7 +66,7 @@ def check(
     began_s = time.monotonic()
     asked = [(SHORT, None), *((text, None) for text in prompts), *([(LONG, long)] if long else [])]
     names = ["short", *(f"own {number}" for number in range(1, len(prompts) + 1)), "long"]
-    about = {"path": subject.path, "quantize": subject.quantize}
+    about = {"path": subject.path, "quantize": subject.quantize, "dtype": subject.dtype}
     texts = [{"text": text, "tokens": tokens} for text, tokens in asked]
     plan = cluster.operate({0: ("plan_check", {**about, "prompts": texts, "max_tokens": max_tokens})})[0]
     coverage = _coverage(cluster, plan["parameters"], subject.name)

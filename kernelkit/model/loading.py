@@ -13,6 +13,7 @@ from kernelkit.sharding.fit import Need, check_fit
 from kernelkit.sharding.split import split_at, split_by_memory
 
 Strategy = Literal["tensor", "pipeline", "hybrid"]
+DTYPES = ("auto", "keep", "float32", "float16", "bfloat16")
 
 # Beyond these MLX's own integers end, or no model has so many layers.
 _MOST_TOKENS, _MOST_SHARE = 10**9, 10**4
@@ -35,6 +36,9 @@ class Layout:
         quantize: 4 or 8 bits for the weights in memory; None leaves them as they are (a CPU dequantizes).
         context: tokens whose KV cache must fit beside the weights; None for 4096, or as many as the model
             was made for.
+        dtype: of the weights in memory, and so of what is computed: `float32`, `float16` or `bfloat16`, into
+            which quantized weights are turned; `keep`, as in the file; `auto`, `keep` on a GPU and `float32`
+            on a CPU.
     """
 
     strategy: Strategy = "tensor"
@@ -42,6 +46,7 @@ class Layout:
     stages: int = 2
     quantize: int | None = None
     context: int | None = None
+    dtype: str = "auto"
 
     def check(self) -> None:
         """See that it says something.
@@ -54,6 +59,8 @@ class Layout:
             raise ArgumentError("unknown strategy", expected=expected, got=repr(self.strategy))
         if self.quantize not in (None, 4, 8):
             raise ArgumentError("no such quantization", expected="4 or 8 bits", got=repr(self.quantize))
+        if self.dtype not in DTYPES:
+            raise ArgumentError("no such dtype", expected=", ".join(DTYPES), got=repr(self.dtype))
         if self.context is not None and not (type(self.context) is int and 1 <= self.context <= _MOST_TOKENS):
             expected = f"a whole number of tokens, from 1 to {_MOST_TOKENS}"
             raise ArgumentError("no such context", expected=expected, got=repr(self.context))
@@ -128,6 +135,7 @@ def _prepare(cluster: Operator, files: Files, layout: Layout, on_event: OnEvent)
         "stages": layout.stages,
         "quantize": layout.quantize,
         "context": layout.context,
+        "dtype": layout.dtype,
     }
     requests = {rank: ("prepare", {"path": folder, **asked}) for rank, folder in files.folders.items()}
     answers = cluster.operate(requests, on_event=on_event)
@@ -142,7 +150,7 @@ def _prepare(cluster: Operator, files: Files, layout: Layout, on_event: OnEvent)
 def _split(cluster: Operator, files: Files, layout: Layout) -> tuple[int, ...] | None:
     if layout.split is not None or layout.strategy != "pipeline" or cluster.world_size == 1:
         return layout.split
-    asked = {"quantize": layout.quantize}
+    asked = {"quantize": layout.quantize, "dtype": layout.dtype}
     answers = cluster.operate(
         {rank: ("inspect", {"path": folder, **asked}) for rank, folder in files.folders.items()}
     )

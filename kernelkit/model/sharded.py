@@ -245,7 +245,7 @@ class ShardedModel:
             CellInterruptedError: Ctrl-C or the stop button; the model is still there.
         """
         self._check_loaded()
-        subject = Subject(self.name, self.path, self.layout.quantize, self.summaries[0])
+        subject = Subject(self.name, self.path, self.layout.quantize, self.layout.dtype, self.summaries[0])
         return check(self._cluster, subject, prompts, long, max_tokens, on_event)
 
     def _ask_all(self, operation: str) -> dict[int, Any]:

@@ -28,6 +28,9 @@ class _Row:
         self._pieces: list[str] = []
         self._detokenizer = detokenizer
         self._ending = StopText(stops)
+        # Nobody reads the text before the end unless it may end the row; the next step waits for this one.
+        self._reads_along = bool(stops)
+        self._read = 0
 
     @property
     def is_over(self) -> bool:
@@ -36,15 +39,26 @@ class _Row:
     def take(self, token: int, reason: str | None, time_s: float) -> None:
         self.tokens.append(token)
         self.times_s.append(time_s)
-        if reason != "stop":  # else it is the end token, which has no text
+        self.finish = reason or self.finish
+        if self._reads_along:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Turn the tokens that are new into text; a row that is over has no more of them."""
+        ends = self.finish == "stop"  # with the end token, which has no text
+        for token in self.tokens[self._read : len(self.tokens) - ends]:
             self._detokenizer.add_token(token)
-        if reason is not None:
+        self._read = len(self.tokens)
+        if self.is_over:
             self._detokenizer.finalize()
-        self._pieces.append(self._ending.feed(self._detokenizer.last_segment, last=reason is not None))
-        self.finish = "stop_text" if self._ending.found else reason or self.finish
+        self._pieces.append(self._ending.feed(self._detokenizer.last_segment, last=self.is_over))
+        if self._ending.found:
+            self.finish = "stop_text"
 
     def report(self) -> dict[str, Any]:
         """The fields of a single generation that a row has of its own."""
+        if not self._reads_along:
+            self._read_on()
         if not self.is_over:
             self._pieces.append(self._ending.feed("", last=True))
         first_s = self.times_s[0] if self.times_s else 0.0

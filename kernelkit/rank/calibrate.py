@@ -73,7 +73,8 @@ def calibrate() -> dict[str, Any]:
     op = _small_op()
     found: dict[str, dict[str, Any]] = {}
     for number, kind in enumerate(kinds, start=1):
-        progress.tell(f"products of {kind}", number / parts)
+        compiled = ", which CUDA compiles at first" if _bits(kind) and mx.cuda.is_available() else ""
+        progress.tell(f"products of {kind}{compiled}", number / parts)
         found[kind] = _products(kind, _GPU_BYTES if on_gpu else _CPU_BYTES)
         mx.clear_cache()
     progress.tell("all_sum", (parts - 1) / parts)
@@ -108,8 +109,12 @@ def _products(kind: str, size_bytes: int) -> dict[str, Any]:
 
 
 def _flops_per_s(kind: str, arrays: tuple[mx.array, ...]) -> tuple[float, list[float]]:
-    """With as many tokens as one part's time allows: a slow device needs few to be busy, a fast one many."""
-    tokens = 8
+    """With as many tokens as one part's time allows: a slow device needs few to be busy, a fast one many.
+
+    CUDA compiles its kernels for quantized weights when they are first needed, others for other numbers of
+    tokens, and each for long: so there it is the largest number at once.
+    """
+    tokens = _MOST_TOKENS if mx.cuda.is_available() else 8
     while True:
         several = mx.random.normal((tokens, _SIDE)).astype(_activations(kind))
         mx.eval(several)

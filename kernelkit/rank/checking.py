@@ -105,7 +105,7 @@ def check_generate(operation: str, name: str, ids: Sequence[int], max_tokens: in
 
 
 def check_reference(
-    operation: str, name: str, path: str, quantize: int | None, ids: Sequence[int]
+    operation: str, name: str, path: str, quantize: int | None, dtype: str, ids: Sequence[int]
 ) -> dict[str, Any]:
     """On rank 0 alone: run the unsharded model over `ids`, layer by layer; its last layer's answer is kept.
 
@@ -119,7 +119,7 @@ def check_reference(
     mx.reset_peak_memory()
     steps = _Steps(operation, f"{name}: unsharded, by layers")
     try:
-        reference = Reference(lambda: build_reference(Path(path), quantize), ids)
+        reference = Reference(lambda: build_reference(Path(path), quantize, dtype), ids)
         reference.run(steps.done)
     except _StoppedError:
         return {"stopped": True}
@@ -169,7 +169,7 @@ def check_compare(operation: str, name: str, ids: Sequence[int], prompt_tokens: 
 
 
 def trace_reference(
-    operation: str, name: str, path: str, quantize: int | None, ids: Sequence[int]
+    operation: str, name: str, path: str, quantize: int | None, dtype: str, ids: Sequence[int]
 ) -> dict[str, Any]:
     """On rank 0 alone: the unsharded model's hidden states at the last of `ids`.
 
@@ -177,7 +177,7 @@ def trace_reference(
         `states` by layer, as base64 of float32; `"-1"` is before the first. Or `stopped`.
     """
     steps = _Steps(operation, f"{name}: unsharded, by layers")
-    reference = Reference(lambda: build_reference(Path(path), quantize), ids)
+    reference = Reference(lambda: build_reference(Path(path), quantize, dtype), ids)
     try:
         reference.run(steps.done)
     except _StoppedError:

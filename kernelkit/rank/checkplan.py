@@ -24,25 +24,25 @@ from kernelkit.sharding.paths import layer_and_module
 from kernelkit.units import format_bytes
 
 
-def build_reference(path: Path, quantize: int | None) -> Module:
+def build_reference(path: Path, quantize: int | None, dtype: str) -> Module:
     """The unsharded model, its weights as promises, in the numbers that the sharded one has.
 
     Raises:
         ModelNotFoundError: the files do not make a model.
     """
     model, _ = build(path)
-    set_precision(model, "auto", quantize)
+    set_precision(model, dtype, quantize)
     return model
 
 
 def plan_check(
-    path: str, quantize: int | None, prompts: Sequence[Mapping[str, Any]], max_tokens: int
+    path: str, quantize: int | None, dtype: str, prompts: Sequence[Mapping[str, Any]], max_tokens: int
 ) -> dict[str, Any]:
     """On rank 0, before anything runs: what the check will need. Nothing is read or computed.
 
     Args:
         path: the model's folder on this host.
-        quantize: as the model was loaded.
+        quantize, dtype: as the model was loaded.
         prompts: of each its `text`, and `tokens`: how long it is to be made, by repetition; None as it is.
         max_tokens: to be generated after each.
 
@@ -66,7 +66,7 @@ def plan_check(
         )
     plain, _ = build(Path(path))
     read_bytes = _by_layer(plain)
-    model = build_reference(Path(path), quantize)
+    model = build_reference(Path(path), quantize, dtype)
     encoded = [_encode(loaded.tokenizer, prompt, loaded.config, max_tokens) for prompt in prompts]
     longest = max(len(one["ids"]) for one in encoded) + max_tokens
     _check_fit(model, read_bytes, longest, loaded.summary["vocab_size"] or 0)

@@ -24,7 +24,7 @@ from kernelkit.sharding.fit import available_bytes
 from kernelkit.sharding.paths import layer_and_module
 
 
-def inspect(path: str, quantize: int | None = None) -> dict[str, Any]:
+def inspect(path: str, quantize: int | None = None, dtype: str = "auto") -> dict[str, Any]:
     """What a split of the layers goes by; no weights are read.
 
     Returns:
@@ -36,7 +36,7 @@ def inspect(path: str, quantize: int | None = None) -> dict[str, Any]:
         ModelShardError: it cannot be run as a pipeline; every rank says so alike.
     """
     model, config = build(Path(path))
-    set_precision(model, "auto", quantize)
+    set_precision(model, dtype, quantize)
     outside = [value.nbytes for name, value in parameters(model) if layer_and_module(name)[0] is None]
     return {
         "layers": len(model.layers),
@@ -53,6 +53,7 @@ def prepare(
     stages: int = 2,
     quantize: int | None = None,
     context: int | None = None,
+    dtype: str = "auto",
 ) -> dict[str, Any]:
     """Cut this rank's part, without reading it; the model that is there stays.
 
@@ -74,6 +75,7 @@ def prepare(
         split=split,
         stages=stages,
         quantize=quantize,
+        dtype=dtype,
         on_progress=Throttled("load").tell,
     )
     summary = prepared.summary

@@ -22,6 +22,7 @@ from tests.benchmarks import machine
 from tests.benchmarks.measure import say
 from tests.benchmarks.nccl import parts, speed, turns
 from tests.benchmarks.nccl.ground import Ground, gpus, told
+from tests.benchmarks.nccl.settings import settings
 from tests.benchmarks.nccl.table import markdown
 from tests.benchmarks.table import replace_marked
 
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "smollm2": parts.smollm2,
     "pipeline": parts.pipeline,
     "calibration": parts.calibration,
+    "settings": settings,
 }
 _MARKERS = ("<!-- nccl -->", "<!-- /nccl -->")
 # A part does not begin with less than that.

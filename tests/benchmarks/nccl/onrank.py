@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx.utils import tree_flatten
 
 KIB = 1024
 SIZES_BYTES = [8, 64, 512, *(KIB << shift for shift in range(0, 19, 2))]
@@ -47,22 +43,6 @@ def against_numpy(group: Any) -> dict[str, Any]:
             error = float(np.abs(got - wanted).max() / np.abs(wanted).max())
             found[f"{name}, {str(dtype).removeprefix('mlx.core.')}"] = error
     return found
-
-
-def save_float32(source: str, target: str) -> None:
-    """A model's folder once more with all its weights as they are multiplied, in 32 bits."""
-    from mlx_lm.utils import dequantize_model, load_model
-
-    model, config = load_model(Path(source))
-    model = dequantize_model(model)
-    model.set_dtype(mx.float32)
-    folder = Path(target)
-    folder.mkdir(parents=True)
-    mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())))
-    plain = {key: value for key, value in config.items() if not key.startswith("quantization")}
-    (folder / "config.json").write_text(json.dumps({**plain, "torch_dtype": "float32"}))
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(Path(source) / name, folder / name)
 
 
 def sums(group: Any, most_bytes: int, budget_s: float) -> list[dict[str, Any]]:
@@ -135,6 +115,13 @@ def anatomy(group: Any) -> dict[str, Any]:
         except (RuntimeError, ValueError) as error:  # MLX's own
             found[f"{name}, compiled, one eval"] = {"error": str(error)}
     return found
+
+
+def chained(group: Any) -> float:
+    """Seconds of each of 64 all_sums of 8 KiB in one eval."""
+    vector = mx.ones((_SMALL_BYTES // 4,))
+    mx.eval(vector)
+    return _per_sum(lambda: mx.eval(_folded(lambda x: _sum(x, group), vector)), _CHAIN, group)["seconds"]
 
 
 def _folded(step: Callable[[mx.array], mx.array], x: mx.array) -> mx.array:

@@ -25,6 +25,8 @@ _PROMPTS = (
 )
 _ON_RANKS = "from tests.benchmarks.nccl import onrank\nfound = onrank.{call}"
 _MIB = 2**20
+# Of a model's weights: as they are multiplied without quantization, and as in the file.
+_DTYPES = ("float32", "keep")
 
 
 def correct(ground: Ground, keep: Keep) -> None:
@@ -33,15 +35,6 @@ def correct(ground: Ground, keep: Keep) -> None:
         cluster.run(_ON_RANKS.format(call="against_numpy(group)"))
         keep("collectives against numpy, relative errors", cluster["found"])
     _same_tokens(ground, keep, "austen")
-    # Sums of 16 bits are rounded, those of two ranks in another order: so once more in 32 bits, and not in
-    # TF32, whose products have as few.
-    folder = ground.folder / "austen-float32"
-    source = Path(kernelkit.__file__).parents[1] / "data" / "models" / "austen"
-    with variable("MLX_ENABLE_TF32", "0"):
-        with ground.cluster(1) as cluster:
-            call = f"save_float32({str(source)!r}, {str(folder)!r})"
-            cluster.run(f"from tests.benchmarks.nccl import onrank\nonrank.{call}")
-        _same_tokens(ground, keep, str(folder), called="austen in float32")
 
 
 def smollm2(ground: Ground, keep: Keep) -> None:
@@ -54,23 +47,32 @@ def smollm2(ground: Ground, keep: Keep) -> None:
     _same_tokens(ground, keep, "smollm2")
 
 
-def _same_tokens(ground: Ground, keep: Keep, name: str, called: str = "") -> None:
-    """The greedy tokens of one GPU beside those of two."""
-    called = called or name
-    tokens: dict[int, list[list[int]]] = {}
-    for ranks in (2, 1):
-        with ground.cluster(ranks) as cluster:
-            tokens[ranks] = _greedy(cluster, name, called, keep)
-    both = list(zip(tokens[1], tokens[2], strict=True))
-    same = [one == two for one, two in both]
-    first = [_first_difference(one, two) for one, two in both]
-    keep(f"greedy tokens of 2 ranks, {called}", {"same": same, "first_difference": first})
+def _same_tokens(ground: Ground, keep: Keep, name: str) -> None:
+    """The greedy tokens of one GPU beside those of two, and what `%model check` says of the two.
+
+    Sums of 16 bits are rounded, those of two ranks in another order. So in 32 bits too, and not in TF32,
+    which multiplies with as few.
+    """
+    tokens: dict[tuple[int, str], list[list[int]]] = {}
+    with variable("MLX_ENABLE_TF32", "0"):
+        for ranks in (2, 1):
+            with ground.cluster(ranks) as cluster:
+                for dtype in _DTYPES:
+                    model = cluster.load(name, dtype=dtype)
+                    tokens[ranks, dtype] = _greedy(cluster, model, f"{name}, {dtype}", keep)
+                    if ranks > 1:
+                        checked = model.check(_PROMPTS, long=0)
+                        facts = {"equal": bool(checked), "shown": repr(checked)}
+                        keep(f"{name}, {dtype}, check", facts)
+    for dtype in _DTYPES:
+        both = list(zip(tokens[1, dtype], tokens[2, dtype], strict=True))
+        same = [one == two for one, two in both]
+        first = [_first_difference(one, two) for one, two in both]
+        keep(f"greedy tokens of 2 ranks, {name}, {dtype}", {"same": same, "first_difference": first})
 
 
-def _greedy(cluster: Cluster, name: str, called: str, keep: Keep) -> list[list[int]]:
-    model = cluster.load(name)
-    raw = called.startswith("austen")
-    made = [model.generate(prompt, 64, raw=raw) for prompt in _PROMPTS]
+def _greedy(cluster: Cluster, model: ShardedModel, called: str, keep: Keep) -> list[list[int]]:
+    made = [model.generate(prompt, 64, raw=called.startswith("austen")) for prompt in _PROMPTS]
     summary = model.summaries[0]
     facts = {
         "padding": summary["padding"],
