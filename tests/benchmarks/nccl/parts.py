@@ -26,7 +26,7 @@ _PROMPTS = (
 _ON_RANKS = "from tests.benchmarks.nccl import onrank\nfound = onrank.{call}"
 _MIB = 2**20
 # Of a model's weights: as they are multiplied without quantization, and as in the file.
-_DTYPES = ("float32", "keep")
+_FLOAT32, _KEEP = "float32", "keep"
 
 
 def correct(ground: Ground, keep: Keep) -> None:
@@ -34,20 +34,20 @@ def correct(ground: Ground, keep: Keep) -> None:
     with ground.cluster(2) as cluster:
         cluster.run(_ON_RANKS.format(call="against_numpy(group)"))
         keep("collectives against numpy, relative errors", cluster["found"])
-    _same_tokens(ground, keep, "austen")
+    _same_tokens(ground, keep, "austen", (_FLOAT32, _KEEP))
 
 
 def smollm2(ground: Ground, keep: Keep) -> None:
-    """Greedy tokens of real weights whose heads must be padded for two ranks."""
+    """Greedy tokens of real weights whose heads must be padded for two ranks, in 32 bits."""
     from kernelkit.rank.folders import cache_root
 
     if not (cache_root() / "models" / "SmolLM2-135M-Instruct-q4" / "model.safetensors").is_file():
         keep("error", "its weights are not on this machine")
         return
-    _same_tokens(ground, keep, "smollm2")
+    _same_tokens(ground, keep, "smollm2", (_FLOAT32,))
 
 
-def _same_tokens(ground: Ground, keep: Keep, name: str) -> None:
+def _same_tokens(ground: Ground, keep: Keep, name: str, dtypes: tuple[str, ...]) -> None:
     """The greedy tokens of one GPU beside those of two, and what `%model check` says of the two.
 
     Sums of 16 bits are rounded, those of two ranks in another order. So in 32 bits too, and not in TF32,
@@ -57,14 +57,14 @@ def _same_tokens(ground: Ground, keep: Keep, name: str) -> None:
     with variable("MLX_ENABLE_TF32", "0"):
         for ranks in (2, 1):
             with ground.cluster(ranks) as cluster:
-                for dtype in _DTYPES:
+                for dtype in dtypes:
                     model = cluster.load(name, dtype=dtype)
                     tokens[ranks, dtype] = _greedy(cluster, model, f"{name}, {dtype}", keep)
                     if ranks > 1:
                         checked = model.check(_PROMPTS, long=0)
                         facts = {"equal": bool(checked), "shown": repr(checked)}
                         keep(f"{name}, {dtype}, check", facts)
-    for dtype in _DTYPES:
+    for dtype in dtypes:
         both = list(zip(tokens[1, dtype], tokens[2, dtype], strict=True))
         same = [one == two for one, two in both]
         first = [_first_difference(one, two) for one, two in both]

@@ -1,57 +1,71 @@
-"""Which settings of MLX and NCCL two GPUs decode fastest with: each in processes of its own."""
+"""Which settings of MLX and NCCL two GPUs decode fastest with.
+
+A setting holds for a process, so each has ranks of its own. These take turns with ranks that have none of them,
+since a machine is calm at times only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from statistics import median
 from typing import Any
 
+from kernelkit import ShardedModel
 from tests.benchmarks.measure import say
 from tests.benchmarks.nccl import shapes
 from tests.benchmarks.nccl.ground import GRAPHS, Ground, variable
 from tests.benchmarks.nccl.speed import WARM_TOKENS, generate
 
-# MLX ends a CUDA graph after so many operations, or so many values read; NCCL keeps launches of graphs and
-# others in order, and tells its peers of the arrays in a graph.
-_OPS, _VALUES = "MLX_MAX_OPS_PER_BUFFER", "MLX_MAX_MB_PER_BUFFER"
-_MIXING, _REGISTER = "NCCL_GRAPH_MIXING_SUPPORT", "NCCL_GRAPH_REGISTER"
-_SETTINGS: tuple[dict[str, str], ...] = (
-    {},
-    {_MIXING: "0"},
-    {_REGISTER: "0"},
-    {_MIXING: "0", _REGISTER: "0"},
-    {_OPS: "10"},
-    {_OPS: "1000", _VALUES: "100000"},
-    {"NCCL_CGA_CLUSTER_SIZE": "0"},
-    {GRAPHS: "0"},
-    {GRAPHS: "0", _MIXING: "0"},
-)
-_LEAST_S = 40.0
-_ROUNDS = 3
+# So many different CUDA graphs are kept (400); NCCL keeps its launches in graphs and others in order (it does).
+_CACHE, _MIXING = "MLX_CUDA_GRAPH_CACHE_SIZE", "NCCL_GRAPH_MIXING_SUPPORT"
+# Of each model: two programs have room on the cards.
+_TRIED: dict[tuple[str, str], tuple[tuple[int, ...], tuple[dict[str, str], ...]]] = {
+    ("70B", "4bit"): ((1,), ({_CACHE: "20000"}, {GRAPHS: "0"})),
+    ("8B", "bf16"): ((1, 8), ({_CACHE: "20000"}, {GRAPHS: "0"}, {_MIXING: "0"})),
+}
+_ROUNDS = 5
+_LEAST_S = 60.0
 
 Keep = Callable[[str, dict[str, Any]], None]
 
 
 def settings(ground: Ground, keep: Keep) -> None:
-    """8B in 16 bits: decoding of one sequence and of eight; and an all_sum of 8 KiB among others."""
-    folder = str(ground.model(shapes.Case("8B", "bf16", 2)))
-    for chosen in _SETTINGS:
-        name = " ".join(f"{key}={value}" for key, value in chosen.items()) or "as they are"
-        if ground.left_s < (1 if ground.tiny else _LEAST_S):
-            keep(name, {"error": f"left out: {ground.left_s:.0f} s were left"})
-            continue
-        with ExitStack() as stack:
+    """Rates of decoding of both, round by round, and the median of their ratios."""
+    for (shape, kind), (batches, tried) in _TRIED.items():
+        folder = str(ground.model(shapes.Case(shape, kind, 2)))
+        with _ranks(ground, folder, {}) as plain:
+            for chosen in tried:
+                name = f"{shape}-{kind}, {' '.join(f'{key}={value}' for key, value in chosen.items())}"
+                if ground.left_s < (1 if ground.tiny else _LEAST_S):
+                    keep(name, {"error": f"left out: {ground.left_s:.0f} s were left"})
+                    continue
+                with _ranks(ground, folder, chosen) as other:
+                    found = {f"batch {batch}": _by_turns(ground, plain, other, batch) for batch in batches}
+                keep(name, found)
+                say(f"{name}: { {batch: round(one['ratio'], 2) for batch, one in found.items()} }")
+
+
+@contextmanager
+def _ranks(ground: Ground, folder: str, chosen: dict[str, str]) -> Iterator[ShardedModel]:
+    """The model on ranks that have those settings."""
+    with ExitStack() as stack:
+        with ExitStack() as named:
             for key, value in chosen.items():
-                stack.enter_context(variable(key, value))
+                named.enter_context(variable(key, value))
             cluster = stack.enter_context(ground.cluster(2, draws=True))
-            found = {}
-            cluster.run("from tests.benchmarks.nccl import onrank\nfound = onrank.chained(group)")
-            found["an all_sum of 8 KiB among 64 in an eval, s"] = cluster["found"][0]
-            model = cluster.load(folder, context=shapes.PROMPT_TOKENS + shapes.NEW_TOKENS)
-            for batch in shapes.BATCHES:
-                prompts = [shapes.prompt(number) for number in range(batch)]
-                generate(model, prompts, WARM_TOKENS)
-                made = [generate(model, prompts, ground.new_tokens // 4) for _ in range(_ROUNDS)]
-                found[f"batch {batch}, decode tokens/s"] = [one["decode_tokens_per_s"] for one in made]
-        keep(name, found)
-        say(f"{name}: {found}")
+        yield cluster.load(folder, context=shapes.PROMPT_TOKENS + shapes.NEW_TOKENS)
+
+
+def _by_turns(ground: Ground, plain: ShardedModel, other: ShardedModel, batch: int) -> dict[str, Any]:
+    prompts = [shapes.prompt(number) for number in range(batch)]
+    both = {"as it is": plain, "set": other}
+    rates: dict[str, list[float]] = {name: [] for name in both}
+    for model in both.values():
+        generate(model, prompts, WARM_TOKENS)
+    for number in range(_ROUNDS):
+        for name, model in both.items() if number % 2 == 0 else reversed(both.items()):
+            made = generate(model, prompts, ground.new_tokens // 4)
+            rates[name].append(made["decode_tokens_per_s"])
+    ratio = median(one / zero for zero, one in zip(rates["as it is"], rates["set"], strict=True))
+    return {**rates, "ratio": ratio}
