@@ -13,6 +13,7 @@ import pytest
 from tests.benchmarks.nccl import shapes
 from tests.benchmarks.nccl.speed import _rates
 from tests.benchmarks.nccl.table import markdown
+from tests.benchmarks.nccl.trace import facts
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -63,3 +64,22 @@ def test_a_prompt_has_its_length_and_each_is_another() -> None:
     prompts = [shapes.prompt(number) for number in range(8)]
     assert {len(prompt) for prompt in prompts} == {shapes.PROMPT_TOKENS}
     assert len(set(prompts)) == 8
+
+
+def test_a_trace_tells_what_a_token_is_made_of() -> None:
+    """Two tokens of 100 µs: products of 30 µs, an all_sum of 10 after a gap of 20, then 40 without work."""
+    events: list[dict[str, Any]] = [{"cat": "cpu_op", "name": "other", "ts": 0, "dur": 500}]
+    for begins_us in (1000, 1100):
+        events += [
+            {"cat": "kernel", "name": "gemv", "ts": begins_us, "dur": 30},
+            {"cat": "kernel", "name": "ncclDevKernel_AllReduce", "ts": begins_us + 50, "dur": 10},
+            {"cat": "cuda_runtime", "name": "cudaGraphLaunch", "ts": begins_us, "dur": 5},
+        ]
+    found = facts(events, 100e-6)
+    assert found["tokens"] == pytest.approx(1.6)
+    assert found["busy_share"] == pytest.approx(80 / 160)
+    assert found["long_gaps_us"] == pytest.approx((20 + 40 + 20) / 1.6)
+    assert found["all_sum_us"] == {"least": 10, "median": 10, "p90": 10, "most": 10}
+    assert [one["name"] for one in found["kernels"]] == ["gemv", "ncclDevKernel_AllReduce"]
+    assert found["kernels"][0]["us_per_token"] == pytest.approx(60 / 1.6)
+    assert found["host"][0]["us_each"] == 5

@@ -17,7 +17,7 @@ from kernelkit.hosts.addresses import choose_addresses
 from kernelkit.hosts.agreement import Own, check_agreement
 from kernelkit.hosts.backend import choose_backend
 from kernelkit.launch.agents import Agents
-from kernelkit.launch.command import gpus_by_rank, start_specs
+from kernelkit.launch.command import gpus_by_rank, start_specs, usual_env
 from kernelkit.launch.ssh import is_local
 
 START_TIMEOUT_S = 60.0
@@ -97,6 +97,7 @@ def _try(site: Site, report: Report) -> Members:
                 keys.to_dict(),
                 env,
                 _gpus(site),
+                usual_env(backend, site.world_size),
             ),
             site.by_rank,
             grace_s=_GRACE_S.get(backend, 0.0),

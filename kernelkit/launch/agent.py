@@ -5,9 +5,11 @@ whatever the reason: kill every rank, then leave. With `--lease`, silence for a 
 where a network is cut, no end ever arrives. Never imports mlx.
 
 In:  {"op": "hello"}                                         say what this machine is
-     {"op": "start", "ranks": [{"rank", "boot", "env"}], "grace_s", "mpi"}  start these ranks; at the end
-                                                             they may take so long to leave by themselves;
-                                                             with `mpi` they come through mpirun
+     {"op": "start", "ranks": [{"rank", "boot", "env", "usual"}], "grace_s", "mpi"}
+                                                             start these ranks, with `usual` where this host
+                                                             sets nothing else; at the end they may take so
+                                                             long to leave by themselves; with `mpi` they come
+                                                             through mpirun
      {"op": "kill", "rank": r}                               SIGKILL, with all its children
      {"op": "await_listening", "rank": r, "port": p, "hold"} answer once the rank listens there, and
                                                              stop it there if it is to be held
@@ -173,7 +175,7 @@ class Agent:
                 self._listen_to(self.tasks[MPIRUN])
             return
         for spec in specs:
-            env = {**os.environ, **blas, **spec["env"]}
+            env = {**spec["usual"], **os.environ, **blas, **spec["env"]}
             rank = self.ranks[spec["rank"]] = Child.start(
                 {"rank": spec["rank"]}, rank_argv(), env, {**spec["boot"], "grace": self.grace_s > 0}
             )

@@ -13,6 +13,10 @@ from kernelkit.hosts.hostfile import Host
 
 # An agent on another host leaves after so long a silence.
 LEASE_S = 60.0
+# By backend, for groups of several ranks, where neither the hostfile nor the rank's host says otherwise. The
+# host makes MLX's CUDA graphs around NCCL's launches, or brings them up to date, and it sets the pace there:
+# README, "On two NVIDIA GPUs".
+_USUAL_ENV = {"nccl": {"MLX_USE_CUDA_GRAPHS": "0"}}
 
 
 @dataclass(frozen=True)
@@ -94,11 +98,17 @@ def gpus_by_rank(hosts: Sequence[Host], gpu_ids: Mapping[str, Sequence[str]] | N
     return gpus
 
 
+def usual_env(backend: str, world_size: int) -> dict[str, str]:
+    """Variables that ranks of that backend have unless they are set already."""
+    return dict(_USUAL_ENV.get(backend, {})) if world_size > 1 else {}
+
+
 def start_specs(
     world_size: int,
     keys: Mapping[str, str],
     env: Mapping[str, str] | None = None,
     gpus: Sequence[str] = (),
+    usual: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """What the agents are asked on their standard input, to start the ranks of a cluster.
 
@@ -106,12 +116,14 @@ def start_specs(
         keys: Jupyter's signing key and the CURVE pair; they go on to each rank's standard input.
         env: variables that every rank has from its start.
         gpus: by rank; CUDA reads that variable once, and whoever asks MLX for its device makes it do so.
+        usual: variables that a rank has if its host does not have them.
     """
     own = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{}] * world_size
     return [
         {
             "rank": rank,
             "env": {**(env or {}), **own[rank]},
+            "usual": dict(usual or {}),
             "boot": {"rank": rank, "world_size": world_size, **keys},
         }
         for rank in range(world_size)

@@ -33,6 +33,7 @@ def _in_step(cluster: Cluster) -> bool:
         ("qwen2", "tensor", {"split": (3, 1)}, 300),
         ("qwen2", "pipeline", {"split": (3, 1)}, 2100),
         ("llama", "tensor", {"quantize": 8}, 300),
+        ("llama", "tensor", {"dtype": "float16"}, 300),
     ],
 )
 def test_a_sound_model_is_equal(

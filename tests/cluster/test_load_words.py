@@ -36,6 +36,8 @@ def test_what_is_no_name(cluster: Cluster, name: Any) -> None:
         ({"split": (1.5, 1)}, "cannot be"),
         ({"on_event": 3}, "no function"),
         ({"context": True}, "no such context"),
+        ({"dtype": "float8"}, "no such dtype"),
+        ({"dtype": None}, "no such dtype"),
         ({"stages": 2}, "has no stages"),
         ({"strategy": "hybrid", "stages": 2}, "4 ranks or more"),
     ],
@@ -77,6 +79,28 @@ def test_rows_of_another_length_are_quantized_in_smaller_groups(cluster: Cluster
     assert model.summaries[0]["quantization_in_memory"] == {"group_size": 32, "bits": 4, "mode": "affine"}
     assert "4-bit, float32" in repr(model)
     assert model.check(long=0, max_tokens=2)
+
+
+@pytest.mark.parametrize(("strategy", "split"), [("tensor", None), ("pipeline", None), ("pipeline", (1, 3))])
+def test_weights_are_in_the_dtype_that_was_asked_for(
+    cluster: Cluster, folder: Path, strategy: Any, split: Any
+) -> None:
+    """Here a CPU would compute in 32 bits; `check` holds it against an unsharded model in the same 16."""
+    model = cluster.load(folder, strategy, split=split, dtype="bfloat16")
+    cluster.run("from mlx.utils import tree_flatten")
+    cluster.run("found = sorted({str(v.dtype) for _, v in tree_flatten(model.parameters())})")
+    assert list(cluster["found"].values()) == [["mlx.core.bfloat16"]] * 2
+    check = model.check(long=0, max_tokens=2)
+    assert check, repr(check)
+    assert "in bfloat16" in repr(check)
+
+
+def test_a_dtype_comes_again_with_a_recovery(cluster: Cluster, folder: Path) -> None:
+    cluster.load(folder, dtype="float16")
+    cluster.recover()
+    assert cluster.model is not None
+    assert cluster.model.layout.dtype == "float16"
+    assert cluster.model.summaries[1]["dtype"] == "float16"
 
 
 def test_rows_that_no_group_divides_are_told(cluster: Cluster, tmp_path: Path) -> None:

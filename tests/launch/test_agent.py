@@ -21,7 +21,7 @@ from kernelkit.channel.connection import Keys
 from kernelkit.channel.jupyter import JupyterChannel
 from kernelkit.errors import HostError
 from kernelkit.launch.agents import Agents
-from kernelkit.launch.command import agent_argv, ring_joins, start_specs
+from kernelkit.launch.command import agent_argv, ring_joins, start_specs, usual_env
 from kernelkit.launch.exits import Exit
 from tests.waiting import eventually, gone
 
@@ -145,6 +145,29 @@ def test_a_held_rank_stands_still_until_it_is_resumed(agent: Agents, keys: Keys)
     assert eventually(lambda: psutil.Process(pid).status() != psutil.STATUS_STOPPED, GONE_S)
 
 
+def test_usual_variables_give_way_to_the_hosts_and_those_to_the_users(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KK_HOSTS", "host")
+    monkeypatch.setenv("KK_USERS", "host")
+    usual = {"KK_USUAL": "usual", "KK_HOSTS": "usual", "KK_USERS": "usual"}
+    agent = Agents()
+    try:
+        one = start_specs(1, keys.to_dict(), {"KK_USERS": "user"}, usual=usual)
+        agent.start(one, [HERE])
+        assert agent.wait_for(lambda: len(agent.ready) == 1, START_S), agent.exits
+        environ = psutil.Process(agent.ready[0]["pid"]).environ()
+    finally:
+        agent.stop()
+    found = {name: value for name, value in environ.items() if name.startswith("KK_")}
+    assert found == {"KK_USUAL": "usual", "KK_HOSTS": "host", "KK_USERS": "user"}
+
+
+def test_only_several_ranks_over_nccl_have_usual_variables() -> None:
+    assert usual_env("nccl", 2) == {"MLX_USE_CUDA_GRAPHS": "0"}
+    assert usual_env("nccl", 1) == usual_env("ring", 2) == usual_env("jaccl", 4) == {}
+
+
 def test_a_stopped_rank_can_be_taken_down(keys: Keys) -> None:
     agent = Agents()
     pid = start(agent, keys, 1)[0]
@@ -154,7 +177,7 @@ def test_a_stopped_rank_can_be_taken_down(keys: Keys) -> None:
 
 
 def test_a_rank_that_dies_early_is_told_with_its_status_and_last_words(agent: Agents) -> None:
-    agent.start([{"rank": 3, "env": {}, "boot": {}}], [HERE])
+    agent.start([{"rank": 3, "env": {}, "usual": {}, "boot": {}}], [HERE])
     assert agent.wait_for(lambda: 3 in agent.exits, START_S)
     exit_ = agent.exits[3]
     assert exit_.returncode == 1

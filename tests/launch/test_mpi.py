@@ -283,7 +283,7 @@ def test_ranks_of_a_host_that_do_not_stand_together_keep_their_place() -> None:
                 sent[self.host] = request
 
         agents._handles = {"a": Noted("a"), "b": Noted("b")}  # type: ignore[dict-item]
-        specs = [{"rank": rank, "env": {}, "boot": {}} for rank in range(4)]
+        specs = [{"rank": rank, "env": {}, "usual": {}, "boot": {}} for rank in range(4)]
         agents.start(specs, ["a", "b", "a", "b"], mpi=True)
         agents._handles = {"127.0.0.1": one}
     finally:

@@ -24,6 +24,7 @@ from tests.benchmarks.nccl import parts, speed, turns
 from tests.benchmarks.nccl.ground import Ground, gpus, told
 from tests.benchmarks.nccl.settings import settings
 from tests.benchmarks.nccl.table import markdown
+from tests.benchmarks.nccl.trace import trace
 from tests.benchmarks.table import replace_marked
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "pipeline": parts.pipeline,
     "calibration": parts.calibration,
     "settings": settings,
+    "trace": trace,
 }
 _MARKERS = ("<!-- nccl -->", "<!-- /nccl -->")
 # A part does not begin with less than that.

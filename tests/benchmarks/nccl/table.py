@@ -7,7 +7,7 @@ from typing import Any
 
 from kernelkit.units import format_bytes, format_seconds
 from tests.benchmarks.nccl import shapes
-from tests.benchmarks.nccl.ground import GRAPHS
+from tests.benchmarks.nccl.table_pace import pace
 
 # NVIDIA's data sheet of the H100 SXM and of the H200 SXM.
 _NOMINAL_BYTES_PER_S = {"H100": 3.35e12, "H200": 4.8e12}
@@ -16,10 +16,6 @@ _COLUMNS = (
     *("of the bandwidth", "first token", "most memory a rank"),
 )
 _PREFILL = ("model, GPUs, batch", "prefill, tokens/s", "plain script", "ratio", "foretold", "error")
-_TURNS = (
-    *("8B bf16: GPUs, batch, graphs", "decode, tokens/s", "plain script", "ratio of each turn"),
-    *("prefill, tokens/s", "plain script", "ratio of each turn"),
-)
 _ROWS = (1, 2, 4, 8, 16, 64, 512)
 _MATRICES = ([8192, 8192], [28_672, 8192])
 _SUMS = (8, 4096, 65_536, 2**20, 2**24, 2**26, 2**28)
@@ -65,37 +61,15 @@ def markdown(report: Mapping[str, Any], foretold: Mapping[str, Any], again: Mapp
     columns = ("8 KiB over two GPUs, each", "µs", "µs with `MLX_USE_CUDA_GRAPHS=0`")
     return "\n\n".join(
         [
-            _table(_COLUMNS, rows),
-            _table(_PREFILL, prefill),
-            _table(_TURNS, _turns(parts)),
-            _table(("one product, µs", *(f"{rows} rows" for rows in _ROWS)), _products(parts["products"])),
+            table(_COLUMNS, rows),
+            table(_PREFILL, prefill),
+            *(table(columns, rows) for columns, rows in pace(parts)),
+            table(("one product, µs", *(f"{rows} rows" for rows in _ROWS)), _products(parts["products"])),
             f"An `all_sum` of float32 in an eval of its own: {line}.",
-            _table(columns, ways),
+            table(columns, ways),
             _conditions(report, foretold, again),
         ]
     )
-
-
-def _turns(parts: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """8B in 16 bits, both programs one after the other, several times."""
-    rows = []
-    for gpus, where in ((2, "by turns on 2 GPUs"), (1, "by turns on 1 GPU")):
-        for graphs in ("1", "0"):
-            for batch in shapes.BATCHES:
-                found = parts[where][f"{GRAPHS}={graphs}"][f"batch {batch}"]
-                ours, theirs = found["kernelkit"], found["plain"]
-                rows.append(
-                    (
-                        f"{gpus}, {batch}, {graphs}",
-                        f"{ours['decode_tokens_per_s']:,.1f}",
-                        f"{theirs['decode_tokens_per_s']:,.1f}",
-                        f"{found['ratio, decode_tokens_per_s']:.3f}",
-                        f"{ours['prefill_tokens_per_s']:,.0f}",
-                        f"{theirs['prefill_tokens_per_s']:,.0f}",
-                        f"{found['ratio, prefill_tokens_per_s']:.3f}",
-                    )
-                )
-    return rows
 
 
 def _products(parts: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -166,7 +140,7 @@ def _micro(entry: Mapping[str, float]) -> str:
     return f"{entry['seconds'] * 1e6:.1f}"
 
 
-def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [columns, ("---",) * len(columns), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
