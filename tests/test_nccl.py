@@ -83,3 +83,10 @@ def test_a_trace_tells_what_a_token_is_made_of() -> None:
     assert [one["name"] for one in found["kernels"]] == ["gemv", "ncclDevKernel_AllReduce"]
     assert found["kernels"][0]["us_per_token"] == pytest.approx(60 / 1.6)
     assert found["host"][0]["us_each"] == 5
+
+
+def test_kernels_that_run_side_by_side_keep_the_gpu_busy_once() -> None:
+    times = ((0, 100), (10, 10), (100, 100))
+    events = [{"cat": "kernel", "name": "gemv", "ts": ts, "dur": dur} for ts, dur in times]
+    found = facts(events, 100e-6)
+    assert (found["busy_share"], found["long_gaps_us"]) == (1, 0)

@@ -53,7 +53,7 @@ class Model:
         content: SHA-256 over its files, as `ShardedModel.content` gives it.
         strategy, split, stages, quantize, context: its layout; see `kernelkit.model.Layout`.
         dtype: that the ranks computed in.
-        asked: the dtype that was asked for; `auto` by default.
+        asked_dtype: that was asked for; `auto` by default.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Model:
     quantize: int | None
     context: int | None
     dtype: str
-    asked: str = "auto"
+    asked_dtype: str = "auto"
 
 
 @dataclass(frozen=True)

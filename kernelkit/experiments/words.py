@@ -129,7 +129,7 @@ def _model(model: Model) -> str:
     stages = f", {model.stages} stages" if model.strategy == "hybrid" else ""
     bits = f", {model.quantize} bits" if model.quantize else ""
     context = f", context {model.context}" if model.context else ""
-    asked = f", --dtype {model.asked}" if model.asked != "auto" else ""
+    asked = f", --dtype {model.asked_dtype}" if model.asked_dtype != "auto" else ""
     return f"{model.name}, {model.strategy}{split}{stages}, {model.dtype}{asked}{bits}{context}"
 
 

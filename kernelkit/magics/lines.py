@@ -5,6 +5,7 @@ from __future__ import annotations
 from kernelkit.magics import readers
 from kernelkit.magics.experiment_lines import EXPERIMENT
 from kernelkit.magics.grammar import Command, Flag, Magic
+from kernelkit.values import DTYPES
 
 _TOKENS = "a whole number of tokens, such as 4096 or 100k"
 HOSTS = "HOST..."
@@ -112,7 +113,6 @@ CLUSTER = Magic(
 )
 
 _STRATEGIES = ("tensor", "pipeline", "hybrid")
-_DTYPES = ("auto", "keep", "float32", "float16", "bfloat16")
 _LAYOUT = (
     Flag("strategy", "|".join(_STRATEGIES), str, _STRATEGIES, "how to cut it (tensor)"),
     Flag("stages", "N", int, help="of a hybrid: each has ranks in a row that cut its layers (2)"),
@@ -128,7 +128,7 @@ _LAYOUT = (
     ),
     Flag("context", "N", int, help="tokens whose KV cache must fit beside the weights (4096)"),
     Flag(
-        "dtype", "|".join(_DTYPES), str, _DTYPES, "of the weights in memory (keep on a GPU, float32 on a CPU)"
+        "dtype", "|".join(DTYPES), str, DTYPES, "of the weights in memory (keep on a GPU, float32 on a CPU)"
     ),
 )
 

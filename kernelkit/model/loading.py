@@ -11,9 +11,9 @@ from kernelkit.model.files import Files, fetch_wanted, find_files
 from kernelkit.model.operator import OnEvent, Operator, ask_all
 from kernelkit.sharding.fit import Need, check_fit
 from kernelkit.sharding.split import split_at, split_by_memory
+from kernelkit.values import DTYPES
 
 Strategy = Literal["tensor", "pipeline", "hybrid"]
-DTYPES = ("auto", "keep", "float32", "float16", "bfloat16")
 
 # Beyond these MLX's own integers end, or no model has so many layers.
 _MOST_TOKENS, _MOST_SHARE = 10**9, 10**4

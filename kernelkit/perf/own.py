@@ -96,7 +96,10 @@ def _kind(rank: RankSpeed, how: Quantization) -> KindSpeed:
     if speed is None:
         measured = ", ".join(speed.kind for speed in rank.kinds)
         raise ArgumentError(
-            f"rank {rank.rank} was not measured with weights of {name}", expected=measured, got=name
+            f"rank {rank.rank} was not measured with weights of {name}",
+            expected=measured,
+            got=name,
+            cure=f"load the model with --dtype {rank.kinds[0].kind}, or plan it on machines of the catalog",
         )
     return speed
 

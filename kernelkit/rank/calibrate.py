@@ -73,7 +73,7 @@ def calibrate() -> dict[str, Any]:
     op = _small_op()
     found: dict[str, dict[str, Any]] = {}
     for number, kind in enumerate(kinds, start=1):
-        compiled = ", which CUDA compiles at first" if _bits(kind) and mx.cuda.is_available() else ""
+        compiled = ", which CUDA compiles at first" if _bits(kind) and _is_cuda() else ""
         progress.tell(f"products of {kind}{compiled}", number / parts)
         found[kind] = _products(kind, _GPU_BYTES if on_gpu else _CPU_BYTES)
         mx.clear_cache()
@@ -111,10 +111,10 @@ def _products(kind: str, size_bytes: int) -> dict[str, Any]:
 def _flops_per_s(kind: str, arrays: tuple[mx.array, ...]) -> tuple[float, list[float]]:
     """With as many tokens as one part's time allows: a slow device needs few to be busy, a fast one many.
 
-    CUDA compiles its kernels for quantized weights when they are first needed, others for other numbers of
-    tokens, and each for long: so there it is the largest number at once.
+    CUDA has other kernels of quantized weights for other numbers of tokens, and compiles each for long when
+    it is first needed. So there it is the largest number at once, which keeps every GPU busy.
     """
-    tokens = _MOST_TOKENS if mx.cuda.is_available() else 8
+    tokens = _MOST_TOKENS if _is_cuda() else 8
     while True:
         several = mx.random.normal((tokens, _SIDE)).astype(_activations(kind))
         mx.eval(several)
@@ -126,6 +126,11 @@ def _flops_per_s(kind: str, arrays: tuple[mx.array, ...]) -> tuple[float, list[f
         tokens *= 4
     product = _together(lambda: mx.eval(_product(kind, several, arrays)))
     return product.rates(2 * tokens * _SIDE * _SIDE)
+
+
+def _is_cuda() -> bool:
+    """Whether it is an NVIDIA GPU that is measured."""
+    return mx.default_device() == mx.Device(mx.gpu) and mx.cuda.is_available()
 
 
 def _weights(kind: str, size_bytes: int) -> Iterator[tuple[mx.array, ...]]:

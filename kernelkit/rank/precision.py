@@ -15,12 +15,12 @@ from mlx.nn.layers.quantized import quantize as quantize_modules
 from mlx.utils import tree_flatten, tree_unflatten
 
 from kernelkit.errors import ArgumentError
+from kernelkit.values import DTYPES
 
 _NAMED = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 BITS = (4, 8)
 # Codes that share a scale and a bias; the smaller where the rows of a matrix are no multiple of the first.
 _GROUP_SIZES = (64, 32)
-CHOICES = ("auto", "keep", *_NAMED)
 
 
 def dtype_name(dtype: mx.Dtype) -> str:
@@ -47,8 +47,8 @@ def set_precision(model: Module, choice: str, bits: int | None = None) -> mx.Dty
         raise ArgumentError(
             "no such quantization", expected=f"--quantize {' or '.join(map(str, BITS))}", got=str(bits)
         )
-    if choice not in CHOICES:
-        raise ArgumentError(f"no such dtype: {choice!r}", expected=", ".join(CHOICES))
+    if choice not in DTYPES:
+        raise ArgumentError(f"no such dtype: {choice!r}", expected=", ".join(DTYPES))
     if choice == "auto":
         choice = "keep" if mx.default_device() == mx.Device(mx.gpu) else "float32"
     dtype = _main_dtype(model) if choice == "keep" else _NAMED[choice]

@@ -19,8 +19,8 @@ TOKENS = [(position * 37 + 11) % 95 for position in range(300)]
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma"])
 def test_it_answers_as_the_model_does(tmp_path: Path, kind: str, length: int) -> None:
     path = tiny.build(tmp_path, kind)
-    truth = build_reference(path, None)(mx.array(TOKENS[:length])[None])[0]
-    reference = Reference(lambda: build_reference(path, None), TOKENS[:length])
+    truth = build_reference(path, None, "auto")(mx.array(TOKENS[:length])[None])[0]
+    reference = Reference(lambda: build_reference(path, None, "auto"), TOKENS[:length])
     told: list[tuple[int, int]] = []
     reference.run(lambda done, layers: told.append((done, layers)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -33,7 +33,7 @@ def test_it_answers_as_the_model_does(tmp_path: Path, kind: str, length: int) ->
 def test_one_layer_at_a_time_is_in_memory(tmp_path: Path) -> None:
     path = tiny.build(tmp_path, hidden_size=256, intermediate_size=2048, num_hidden_layers=12)
     whole = sum(value.nbytes for value in mx.load(str(path / "model.safetensors")).values())
-    reference = Reference(lambda: build_reference(path, None), TOKENS[:4])
+    reference = Reference(lambda: build_reference(path, None, "auto"), TOKENS[:4])
     mx.clear_cache()
     before = mx.get_active_memory()
     mx.reset_peak_memory()
@@ -48,7 +48,7 @@ def test_a_model_that_runs_its_layers_twice(tmp_path: Path) -> None:
     def build() -> Any:
         from mlx_lm.models.base import create_attention_mask
 
-        model: Any = build_reference(path, None)
+        model: Any = build_reference(path, None, "auto")
         kind = type(model.model)
 
         class Looped(kind):  # type: ignore[misc,valid-type]

@@ -117,13 +117,6 @@ def anatomy(group: Any) -> dict[str, Any]:
     return found
 
 
-def chained(group: Any) -> float:
-    """Seconds of each of 64 all_sums of 8 KiB in one eval."""
-    vector = mx.ones((_SMALL_BYTES // 4,))
-    mx.eval(vector)
-    return _per_sum(lambda: mx.eval(_folded(lambda x: _sum(x, group), vector)), _CHAIN, group)["seconds"]
-
-
 def _folded(step: Callable[[mx.array], mx.array], x: mx.array) -> mx.array:
     for _ in range(_CHAIN):
         x = step(x)

@@ -91,7 +91,7 @@ def _first_difference(one: list[int], two: list[int]) -> int | None:
 def sums(ground: Ground, keep: Keep) -> None:
     """All_sums of all sizes, and the anatomy of a small one; without CUDA's graphs too."""
     most = (_MIB if ground.tiny else 256 * _MIB, 0.5 if ground.tiny else 4.0)
-    with ground.cluster(2) as cluster:
+    with variable(GRAPHS, "1"), ground.cluster(2) as cluster:
         cluster.run(_ON_RANKS.format(call=f"sums(group, {most[0]}, {most[1]})"))
         keep("all_sum by size", cluster["found"][0])
         cluster.run(_ON_RANKS.format(call="anatomy(group)"))

@@ -1,7 +1,7 @@
 """What the GPUs and the host did while a model decoded, by PyTorch's profiler inside the ranks.
 
-MLX has no profiler of its own for CUDA. PyTorch's reads what NVIDIA's library tells of a whole process, so of
-MLX's kernels and calls too. It slows the host down, which the two rates tell.
+The ranks need PyTorch for that: MLX has no profiler of its own for CUDA. PyTorch's reads what NVIDIA's
+library tells of a whole process, so of MLX's kernels and calls too. It slows the host, as the two rates tell.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.nccl import shapes
-from tests.benchmarks.nccl.ground import Ground
+from tests.benchmarks.nccl.ground import GRAPHS, Ground, variable
 
 _BEGIN = """
 import torch
@@ -24,7 +23,13 @@ _profile = profile(activities=[ProfilerActivity.CUDA])
 _profile.start()
 """
 _END = "_profile.stop()\n_profile.export_chrome_trace(f'{folder}/trace-{{rank}}.json')"
-_CASES = (shapes.Case("8B", "bf16", 2), shapes.Case("8B", "bf16", 1), shapes.Case("70B", "4bit", 2))
+# With CUDA's graphs, as MLX has them, or without.
+_CASES = (
+    (shapes.Case("8B", "bf16", 2), "1"),
+    (shapes.Case("8B", "bf16", 2), "0"),
+    (shapes.Case("8B", "bf16", 1), "1"),
+    (shapes.Case("70B", "4bit", 2), "1"),
+)
 _WARM_TOKENS, _TOKENS, _TRACED_TOKENS = 16, 64, 24
 # Of the last ones, so that the prompt is not among them.
 _READ_TOKENS = 12
@@ -40,10 +45,10 @@ Event = Mapping[str, Any]
 
 def trace(ground: Ground, keep: Keep) -> None:
     """8B on one GPU and on two, and 70B of 4 bits on two: a sequence each."""
-    for case in _CASES:
-        folder = ground.folder / f"trace-{case.model}-{case.gpus}"
+    for case, graphs in _CASES:
+        folder = ground.folder / f"trace-{case.model}-{case.gpus}-{graphs}"
         folder.mkdir()
-        with ground.cluster(case.gpus, draws=True) as cluster:
+        with variable(GRAPHS, graphs), ground.cluster(case.gpus, draws=True) as cluster:
             model = cluster.load(str(ground.model(case)), context=shapes.PROMPT_TOKENS + shapes.NEW_TOKENS)
             model.generate(shapes.prompt(), _WARM_TOKENS, raw=True)
             plain = model.generate(shapes.prompt(), _TOKENS, raw=True)
@@ -55,7 +60,7 @@ def trace(ground: Ground, keep: Keep) -> None:
             for rank in range(case.gpus)
         ]
         rates = {"tokens_per_s": plain.tokens_per_s, "traced_tokens_per_s": traced.tokens_per_s}
-        keep(str(case), {**rates, "ranks": ranks})
+        keep(str(case) if graphs == "1" else f"{case}, {GRAPHS}=0", {**rates, "ranks": ranks})
 
 
 def _events(path: Path) -> list[Event]:
@@ -75,7 +80,7 @@ def facts(events: Sequence[Event], token_s: float) -> dict[str, Any]:
     work = [one for one in work if one["ts"] >= begins_us]
     span_us = ends_us - work[0]["ts"]
     tokens = span_us / (token_s * 1e6)
-    gaps_us = [max(0.0, b["ts"] - a["ts"] - a["dur"]) for a, b in pairwise(work)]
+    gaps_us = _gaps_us(work)
     sums_us = sorted(one["dur"] for one in work if "nccl" in one["name"].lower())
     host = [one for one in events if one["cat"] in _ON_HOST and one["ts"] >= begins_us]
     return {
@@ -86,6 +91,15 @@ def facts(events: Sequence[Event], token_s: float) -> dict[str, Any]:
         "all_sum_us": _spread(sums_us) if sums_us else None,
         "host": _by_name(host, tokens),
     }
+
+
+def _gaps_us(work: Sequence[Event]) -> list[float]:
+    """Between one kernel and the next, where none runs; in a graph some run side by side."""
+    gaps_us, ended_us = [], work[0]["ts"]
+    for one in work:
+        gaps_us.append(max(0.0, one["ts"] - ended_us))
+        ended_us = max(ended_us, one["ts"] + one["dur"])
+    return gaps_us
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

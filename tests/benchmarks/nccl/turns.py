@@ -12,7 +12,7 @@ from typing import Any
 
 from kernelkit import ShardedModel
 from tests.benchmarks.nccl import shapes
-from tests.benchmarks.nccl.ground import Ground
+from tests.benchmarks.nccl.ground import GRAPHS, Ground, variable
 from tests.benchmarks.nccl.speed import WARM_TOKENS, generate, generate_plain
 from tests.benchmarks.processes import Script
 
@@ -27,7 +27,7 @@ Keep = Callable[[str, dict[str, Any]], None]
 
 
 def on_two(ground: Ground, keep: Keep) -> None:
-    """Batches of 1 and 8 on two GPUs."""
+    """Batches of 1 and 8 on two GPUs; both programs without CUDA's graphs, as kernelkit's ranks are there."""
     _turns(ground, keep, [shapes.Case(shape, kind, 2) for shape, kind in _ON_TWO])
 
 
@@ -41,7 +41,8 @@ def _turns(ground: Ground, keep: Keep, cases: list[shapes.Case]) -> None:
         if ground.left_s < (1 if ground.tiny else _LEAST_S):
             keep(case.model, {"error": f"left out: {ground.left_s:.0f} s were left"})
         else:
-            keep(case.model, _pair(ground, case))
+            with variable(GRAPHS, "0" if case.gpus > 1 else "1"):
+                keep(case.model, _pair(ground, case))
 
 
 def _pair(ground: Ground, case: shapes.Case) -> dict[str, Any]:
