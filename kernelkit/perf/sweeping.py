@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kernelkit.catalog.links import link_kind
 from kernelkit.errors import ArgumentError, ModelShardError
 from kernelkit.perf.planning import plan
 from kernelkit.perf.result import Plan, Strategy
@@ -115,14 +116,18 @@ def sweep(
         settings: all else that `plan` takes.
 
     Raises:
-        ArgumentError, ModelShardError: nothing of it can be run; the error is the first one's.
+        ArgumentError, ModelShardError: nothing of it can be run; the error is the first one's. What is no
+            number and no kind of link is refused before anything is planned.
     """
     links = (links,) if isinstance(links, str) else links
     strategies = (strategies,) if isinstance(strategies, str) else strategies  # type: ignore[assignment]
-    if not isinstance(nodes, Iterable):
-        raise ArgumentError(
-            "these are no numbers of machines", expected="such as range(1, 5)", got=repr(nodes)
-        )
+    nodes = _counts(nodes)
+    if singular := settings.keys() & {"link", "strategy"}:
+        name = min(singular)
+        plural = {"link": "links", "strategy": "strategies"}[name]
+        raise ArgumentError(f"a sweep has no {name}", expected=f"{plural}=[...]", got=f"{name}=...")
+    for named in filter(None, links):
+        link_kind(named)
     plans, refusals = [], []
     for count in nodes:
         # A single machine has no link, and needs no strategy.
@@ -135,6 +140,15 @@ def sweep(
     if not plans and refusals:
         raise refusals[0][2]
     return Sweep(tuple(plans), _refused(refusals))
+
+
+def _counts(nodes: Any) -> tuple[int, ...]:
+    given = tuple(nodes) if isinstance(nodes, Iterable) and not isinstance(nodes, str) else (None,)
+    if not all(type(count) is int for count in given):
+        raise ArgumentError(
+            "these are no numbers of machines", expected="such as range(1, 5)", got=repr(nodes)
+        )
+    return given
 
 
 def compare(plans: Iterable[Plan]) -> Sweep:

@@ -289,7 +289,9 @@ def test_what_was_not_measured_of_quantized_weights_on_gpus_is_told() -> None:
     ):
         reasons = " ".join(plan(LLAMA_8B, on, quantization=quantization).reasons)
         assert (said in reasons) == told, (on, quantization)
-    assert "1.6 times slower to 1.1 times faster" in " ".join(plan(LLAMA_8B, "2xh100-80", quantization="4bit").reasons)
+    assert "1.6 times slower to 1.1 times faster" in " ".join(
+        plan(LLAMA_8B, "2xh100-80", quantization="4bit").reasons
+    )
 
 
 def test_wifi_is_not_predicted_and_says_so() -> None:

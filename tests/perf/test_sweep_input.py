@@ -59,6 +59,10 @@ def test_one_link_and_one_strategy_may_be_words() -> None:
         lambda: plan(LLAMA_8B, "m4-16", fast_synch="no"),  # type: ignore[arg-type]
         lambda: plan(LLAMA_8B, "m4-16", batch=8, kv_bits=4),
         lambda: sweep(LLAMA_8B, "m4-16", 3),  # type: ignore[arg-type]
+        lambda: sweep(LLAMA_8B, "m4-16", "3"),  # type: ignore[arg-type]
+        lambda: sweep(LLAMA_8B, "m4-16", [1, "2"]),  # type: ignore[list-item]
+        lambda: sweep(LLAMA_8B, "m4-16", [1, 2], ["tb5-rmda"]),
+        lambda: sweep(LLAMA_8B, "m4-16", [1, 2], link="tb5"),
         lambda: compare([1]),  # type: ignore[list-item]
     ],
 )
