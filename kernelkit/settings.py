@@ -11,6 +11,8 @@ from typing import Any
 
 from kernelkit.errors import ArgumentError
 
+# In which the weights of a model can be in memory; see `kernelkit.model.loading.Layout`.
+DTYPES = ("auto", "keep", "float32", "float16", "bfloat16")
 KV_BITS = (2, 3, 4, 5, 6, 8)
 KV_GROUP_SIZES = (32, 64, 128)
 _LARGEST = 2**31 - 1  # MLX's sizes are of 32 bits

@@ -22,9 +22,6 @@ Buffer = bytes | memoryview
 # What a rank's own messages to the notebook are called among its outputs.
 EVENT_MIME = "application/vnd.kernelkit.event+json"
 
-# In which the weights of a model can be in memory; see `kernelkit.model.loading.Layout`.
-DTYPES = ("auto", "keep", "float32", "float16", "bfloat16")
-
 MAX_DEPTH = 100
 _CARRIED = "None, bool, int, float, complex, str, bytes, list, tuple, dict, NumPy and MLX arrays"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kernelkit.magics import readers
 from kernelkit.magics.experiment_lines import EXPERIMENT
 from kernelkit.magics.grammar import Command, Flag, Magic
-from kernelkit.values import DTYPES
+from kernelkit.settings import DTYPES
 
 _TOKENS = "a whole number of tokens, such as 4096 or 100k"
 HOSTS = "HOST..."

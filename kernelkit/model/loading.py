@@ -9,9 +9,9 @@ from typing import Any, Literal
 from kernelkit.errors import ArgumentError, DoesNotFitError, ModelShardError
 from kernelkit.model.files import Files, fetch_wanted, find_files
 from kernelkit.model.operator import OnEvent, Operator, ask_all
+from kernelkit.settings import DTYPES
 from kernelkit.sharding.fit import Need, check_fit
 from kernelkit.sharding.split import split_at, split_by_memory
-from kernelkit.values import DTYPES
 
 Strategy = Literal["tensor", "pipeline", "hybrid"]
 

@@ -15,7 +15,7 @@ from mlx.nn.layers.quantized import quantize as quantize_modules
 from mlx.utils import tree_flatten, tree_unflatten
 
 from kernelkit.errors import ArgumentError
-from kernelkit.values import DTYPES
+from kernelkit.settings import DTYPES
 
 _NAMED = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 BITS = (4, 8)
