@@ -8,6 +8,9 @@ from typing import Any
 
 import psutil
 
+# Of a Ctrl-C that was not seen.
+_UNSEEN_S = 5.0
+
 
 def eventually(condition: Callable[[], Any], timeout_s: float = 20.0) -> bool:
     """Poll until a condition holds; False after the deadline."""
@@ -19,15 +22,25 @@ def eventually(condition: Callable[[], Any], timeout_s: float = 20.0) -> bool:
     return True
 
 
-def ctrl_c_after(started: threading.Event) -> threading.Thread:
-    """Press Ctrl-C once that has happened; the thread that does is to be joined."""
+def ctrl_c_after(started: threading.Event, ended: threading.Event | None = None) -> threading.Thread:
+    """Press Ctrl-C once that has happened; the thread that does is to be joined.
+
+    Args:
+        ended: to be set when it had its effect; without it for some seconds it is pressed again. Python looks
+            for signals before it begins to sleep, and not at one that comes between its look and the sleep.
+    """
 
     def press() -> None:
-        started.wait(60)
         # To the main thread, as a terminal's: one that it does not get itself would not wake it.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    presser = threading.Thread(target=press)
+    def watch() -> None:
+        started.wait(60)
+        press()
+        if ended is not None and not ended.wait(_UNSEEN_S):
+            press()
+
+    presser = threading.Thread(target=watch)
     presser.start()
     return presser
 

@@ -117,17 +117,23 @@ def test_a_stop_in_mid_answer_keeps_the_chat(cluster: Cluster, model: ShardedMod
 
 
 def test_a_stop_breaks_off_a_function_that_takes_its_time(cluster: Cluster, model: ShardedModel) -> None:
-    chat, started, texts = model.chat(), threading.Event(), []
+    chat, started, ended, texts = model.chat(), threading.Event(), threading.Event(), []
 
     def slow(text: str) -> None:
         texts.append(text)
         started.set()
         time.sleep(60)
 
-    presser = waiting.ctrl_c_after(started)
+    def send() -> None:
+        try:
+            chat.send("on and on", max_tokens=100_000, on_text=slow)
+        finally:
+            ended.set()
+
+    presser = waiting.ctrl_c_after(started, ended)
     began_s = time.monotonic()
     with pytest.raises(GenerationStoppedError) as caught:
-        chat.send("on and on", max_tokens=100_000, on_text=slow)
+        send()
     presser.join()
     assert time.monotonic() - began_s < 30
     assert len(texts) == 1
