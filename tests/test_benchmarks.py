@@ -122,8 +122,8 @@ def test_turns_alternate_and_drop_the_warm_up(capsys: pytest.CaptureFixture[str]
 
     contestants = {name: lambda name=name: contestant(name) for name in "ab"}
     results = by_turns(contestants, rounds=2, warm_up=1, show=str)
-    assert called == ["a", "b", "a", "b", "a", "b"]
-    assert results == {"a": [3, 5], "b": [4, 6]}
+    assert called == ["a", "b", "a", "b", "b", "a"]
+    assert results == {"a": [3, 6], "b": [4, 5]}
 
 
 def test_out_of_time_leaves_two_rounds() -> None:

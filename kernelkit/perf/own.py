@@ -99,7 +99,7 @@ def _kind(rank: RankSpeed, how: Quantization) -> KindSpeed:
             f"rank {rank.rank} was not measured with weights of {name}",
             expected=measured,
             got=name,
-            cure=f"load the model with --dtype {rank.kinds[0].kind}, or plan it on machines of the catalog",
+            cure="weights of one of these kinds (--dtype where they are loaded), or machines of the catalog",
         )
     return speed
 

@@ -19,8 +19,8 @@ import mlx.core as mx
 from kernelkit.errors import ArgumentError
 from kernelkit.settings import Settings
 
-# What MLX and mlx-lm raise where a model's caches cannot be quantized.
 _FIRST_TOKENS = 4  # that a cache of limited size never lets go of, as in mlx-lm
+# What MLX and mlx-lm raise where a model's caches cannot be quantized.
 _CANNOT_QUANTIZE = (ValueError, TypeError, AttributeError, NotImplementedError, IndexError)
 
 

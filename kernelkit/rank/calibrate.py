@@ -17,6 +17,7 @@ import mlx.core as mx
 
 from kernelkit.hosts.naming import own_name
 from kernelkit.rank import state
+from kernelkit.rank.chip import is_cuda
 from kernelkit.rank.group import device_name
 from kernelkit.rank.progress import Throttled
 
@@ -73,7 +74,7 @@ def calibrate() -> dict[str, Any]:
     op = _small_op()
     found: dict[str, dict[str, Any]] = {}
     for number, kind in enumerate(kinds, start=1):
-        compiled = ", which CUDA compiles at first" if _bits(kind) and _is_cuda() else ""
+        compiled = ", which CUDA compiles at first" if _bits(kind) and is_cuda() else ""
         progress.tell(f"products of {kind}{compiled}", number / parts)
         found[kind] = _products(kind, _GPU_BYTES if on_gpu else _CPU_BYTES)
         mx.clear_cache()
@@ -114,7 +115,7 @@ def _flops_per_s(kind: str, arrays: tuple[mx.array, ...]) -> tuple[float, list[f
     CUDA has other kernels of quantized weights for other numbers of tokens, and compiles each for long when
     it is first needed. So there it is the largest number at once, which keeps every GPU busy.
     """
-    tokens = _MOST_TOKENS if _is_cuda() else 8
+    tokens = _MOST_TOKENS if is_cuda() else 8
     while True:
         several = mx.random.normal((tokens, _SIDE)).astype(_activations(kind))
         mx.eval(several)
@@ -126,11 +127,6 @@ def _flops_per_s(kind: str, arrays: tuple[mx.array, ...]) -> tuple[float, list[f
         tokens *= 4
     product = _together(lambda: mx.eval(_product(kind, several, arrays)))
     return product.rates(2 * tokens * _SIDE * _SIDE)
-
-
-def _is_cuda() -> bool:
-    """Whether it is an NVIDIA GPU that is measured."""
-    return mx.default_device() == mx.Device(mx.gpu) and mx.cuda.is_available()
 
 
 def _weights(kind: str, size_bytes: int) -> Iterator[tuple[mx.array, ...]]:

@@ -6,7 +6,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -113,7 +113,7 @@ class Outcome:
 
 
 def by_turns(
-    contestants: Mapping[str, Callable[[], T]],
+    contestants: dict[str, Callable[[], T]],
     *,
     rounds: int,
     warm_up: int,
@@ -121,7 +121,7 @@ def by_turns(
     every: int = 1,
     budget_s: float = math.inf,
 ) -> dict[str, list[T]]:
-    """Call the contestants one after the other, round after round: A B A B ...
+    """Call the contestants one after the other, round after round: A B, B A, A B ...
 
     Args:
         contestants: name and what to call; it returns what it measured.
@@ -137,13 +137,14 @@ def by_turns(
         if turn >= _FEWEST_ROUNDS and time.monotonic() - started_s > budget_s:
             say(f"out of time: {turn} rounds in place of {rounds}")
             break
-        latest = {name: measure() for name, measure in contestants.items()}
+        names = list(contestants) if turn < 0 or turn % 2 == 0 else list(reversed(contestants))
+        latest = {name: contestants[name]() for name in names}
         if turn >= 0:
             for name, result in latest.items():
                 results[name].append(result)
         if turn < 0 or (turn + 1) % every == 0 or turn + 1 == rounds:
             where = f"{turn + 1}/{rounds}" if turn >= 0 else "warm-up, not counted"
-            say(f"{where}: " + ", ".join(f"{name} {show(result)}" for name, result in latest.items()))
+            say(f"{where}: " + ", ".join(f"{name} {show(latest[name])}" for name in contestants))
     return results
 
 

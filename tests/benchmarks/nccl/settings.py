@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from kernelkit import ShardedModel
-from tests.benchmarks.measure import say
+from tests.benchmarks.measure import by_turns, say
 from tests.benchmarks.nccl import shapes
 from tests.benchmarks.nccl.ground import GRAPHS, Ground, variable
 from tests.benchmarks.nccl.speed import WARM_TOKENS, generate
@@ -61,13 +61,17 @@ def _ranks(ground: Ground, folder: str, chosen: dict[str, str]) -> Iterator[Shar
 
 def _by_turns(ground: Ground, plain: ShardedModel, other: ShardedModel, batch: int) -> dict[str, Any]:
     prompts = [shapes.prompt(number) for number in range(batch)]
-    both = {"as it is": plain, "set": other}
-    rates: dict[str, list[float]] = {name: [] for name in both}
-    for model in both.values():
+    for model in (plain, other):
         generate(model, prompts, WARM_TOKENS)
-    for number in range(_ROUNDS):
-        for name, model in both.items() if number % 2 == 0 else reversed(both.items()):
-            made = generate(model, prompts, ground.new_tokens // 4)
-            rates[name].append(made["decode_tokens_per_s"])
+
+    def rate(model: ShardedModel) -> float:
+        return float(generate(model, prompts, ground.new_tokens // 4)["decode_tokens_per_s"])
+
+    rates = by_turns(
+        {"as it is": lambda: rate(plain), "set": lambda: rate(other)},
+        rounds=_ROUNDS,
+        warm_up=0,
+        show=lambda found: f"{found:.1f} tokens/s",
+    )
     ratio = median(one / zero for zero, one in zip(rates["as it is"], rates["set"], strict=True))
     return {**rates, "ratio": ratio}

@@ -5,19 +5,19 @@ One after the other, minutes apart, two programs differ by what the cards did me
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 from kernelkit import ShardedModel
+from tests.benchmarks.measure import by_turns
 from tests.benchmarks.nccl import shapes
 from tests.benchmarks.nccl.ground import GRAPHS, Ground, variable
 from tests.benchmarks.nccl.speed import WARM_TOKENS, generate, generate_plain
 from tests.benchmarks.processes import Script
 
 # Each of a quarter of the tokens that other parts generate.
-_LEAST_ROUNDS, _MOST_ROUNDS, _BUDGET_S = 3, 9, 30.0
+_ROUNDS, _BUDGET_S = 9, 30.0
 # Both programs hold the weights, so not all models have room. Large ones come last: they take longest.
 _ON_TWO = (("8B", "bf16"), ("8B", "4bit"), ("35B", "4bit"), ("70B", "4bit"))
 _ON_ONE = (("8B", "bf16"), ("8B", "4bit"))
@@ -63,20 +63,20 @@ def _pair(ground: Ground, case: shapes.Case) -> dict[str, Any]:
 def _by_turns(
     ground: Ground, model: ShardedModel, scripts: list[Script], prompts: list[str]
 ) -> dict[str, Any]:
-    """Each has a turn; who is first in a round changes. Of the ratios the median over rounds."""
-    ways: list[tuple[str, Callable[[int], dict[str, Any]]]] = [
-        ("kernelkit", lambda tokens: generate(model, prompts, tokens)),
-        ("plain", lambda tokens: generate_plain(scripts, prompts, tokens)),
-    ]
-    for _, way in ways:
-        way(WARM_TOKENS)
-    turns: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in ways}
-    began_s = time.monotonic()
-    for number in range(_MOST_ROUNDS):
-        if number >= _LEAST_ROUNDS and time.monotonic() - began_s > _BUDGET_S:
-            break
-        for name, way in ways if number % 2 == 0 else reversed(ways):
-            turns[name].append(way(ground.new_tokens // 4))
+    """Medians of both, and of the ratios of each round."""
+    tokens = ground.new_tokens // 4
+    generate(model, prompts, WARM_TOKENS)
+    generate_plain(scripts, prompts, WARM_TOKENS)
+    turns = by_turns(
+        {
+            "kernelkit": lambda: generate(model, prompts, tokens),
+            "plain": lambda: generate_plain(scripts, prompts, tokens),
+        },
+        rounds=_ROUNDS,
+        warm_up=0,
+        budget_s=_BUDGET_S,
+        show=lambda made: f"{made['decode_tokens_per_s']:.1f} tokens/s",
+    )
     found: dict[str, Any] = {
         name: {key: median(turn[key] for turn in mine) for key in _RATES} for name, mine in turns.items()
     }
