@@ -23,6 +23,7 @@ from kernelkit.launch.task import AgentTask
 from kernelkit.launch.tunnel import Sockets, master_options
 
 _BEAT_S = LEASE_S / 6
+_WORDS_S = 2.0
 _NO_PYTHON = "{host} has no Python at that path"
 _OTHER_PYTHON = 'name one by --python PATH, or as "python" of that host in the hostfile'
 _PORTS = ("shell_port", "iopub_port", "control_port", "stdin_port", "hb_port")
@@ -159,21 +160,25 @@ class Agents:
         Raises:
             ConnectError: ssh could not forward.
         """
-        numbers = {host: number for number, host in enumerate(self._handles)}
         places = {}
         for rank, ports in self.ready.items():
             places[rank] = dict(ports)
             handle = self._of_rank[rank]
             if handle.remote:
-                assert self._sockets
-                wanted = [ports[name] for name in _PORTS]
-                try:
-                    prefix = self._sockets.forward(numbers[handle.host], handle.host, rank, wanted)
-                except ConnectError as error:  # the ssh that forwards was told why
-                    error.got = " ".join(handle.last_words[-1:]) or error.got
-                    raise
+                prefix = self._forward(handle, rank, [ports[name] for name in _PORTS])
                 places[rank] |= {"transport": "ipc", "ip": prefix}
         return places
+
+    def _forward(self, handle: Handle, rank: int, ports: Sequence[int]) -> str:
+        assert self._sockets
+        before = handle.last_words
+        try:
+            return self._sockets.forward(list(self._handles).index(handle.host), handle.host, rank, ports)
+        except ConnectError as error:
+            # The ssh that forwards is told why. It says so before it closes, but another thread reads it.
+            self.wait_for(lambda: handle.last_words != before, _WORDS_S)
+            error.got = " ".join(handle.last_words[-1:]) or error.got
+            raise
 
     def ask(self, rank: int, request: dict[str, Any]) -> None:
         """Ask the agent of a rank for something that concerns it."""

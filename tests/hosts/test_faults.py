@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import threading
@@ -273,8 +274,17 @@ def test_no_port_is_free_for_mlx(inside: Lab, start: Start) -> None:
     assert f"rank 1 finds no free port on {inside.addresses[1]}" in error.what
 
 
-def test_no_port_is_free_at_all(inside: Lab, start: Start) -> None:
-    """Then sshd has none to reach a rank from, and says so."""
+def test_no_port_is_free_at_all(inside: Lab, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then sshd has none to reach a rank from, and says so, be it read after the connection's end."""
+    read = Handle._read_errors
+
+    def late(self: Handle) -> None:
+        assert self._process.stderr
+        select.select([self._process.stderr], [], [])
+        time.sleep(0.3)
+        read(self)
+
+    monkeypatch.setattr(Handle, "_read_errors", late)
     with closing(Hoarder(inside)) as hoarder:
         hoarder.take()
         error = kk1_fails(start, ConnectError, 20.0)
