@@ -17,6 +17,7 @@ from kernelkit.errors import (
     NoClusterError,
 )
 from kernelkit.magics import connecting, experiments, lines, models, plans, show, surveys, writing
+from kernelkit.magics.asked import with_help
 from kernelkit.magics.experiment_lines import EXPERIMENT
 from kernelkit.magics.grammar import parse
 from kernelkit.magics.panel import Panel
@@ -48,6 +49,7 @@ class KernelkitMagics(Magics):
         self._panel = Panel(shell, self.find)
 
     @line_magic
+    @with_help(lines.CLUSTER)
     def cluster(
         self, line: str
     ) -> ClusterStatus | Recovery | Discovery | Diagnosis | LinkReport | Calibration | None:
@@ -90,6 +92,7 @@ class KernelkitMagics(Magics):
 
     @no_var_expand
     @line_cell_magic
+    @with_help(lines.SHARDED, lines.SHARDED_LINE)
     def sharded(self, line: str, cell: str | None = None) -> Result | None:
         if cell is None:
             flags, code = _split_line(line)
@@ -129,11 +132,13 @@ class KernelkitMagics(Magics):
         return cluster.last if cluster.last.has_values else None
 
     @line_magic
+    @with_help(lines.MODEL)
     def model(self, line: str) -> Any:
         parsed = parse(lines.MODEL, line)
         return models.run(models.Desk(self._need(), self.shell), parsed)
 
     @cell_magic
+    @with_help(lines.GENERATE)
     def generate(self, line: str, cell: str) -> Generation | Generations:
         flags = parse(lines.GENERATE, line).flags
         desk = models.Desk(self._need(), self.shell)
@@ -141,16 +146,19 @@ class KernelkitMagics(Magics):
         return write(desk, cell.strip("\n"), flags)
 
     @cell_magic
+    @with_help(lines.CHAT)
     def chat(self, line: str, cell: str) -> Generation:
         flags = parse(lines.CHAT, line).flags
         return writing.say(models.Desk(self._need(), self.shell), cell.strip("\n"), flags)
 
     @line_magic
+    @with_help(lines.PLAN)
     def plan(self, line: str) -> Plan:
         parsed = parse(lines.PLAN, line)
         return plans.plan(self.find(), parsed.argument, parsed.flags)
 
     @line_magic
+    @with_help(EXPERIMENT)
     def experiment(self, line: str) -> Experiment | Comparison | None:
         parsed = parse(EXPERIMENT, line)
         names = self.shell.user_ns
@@ -227,15 +235,6 @@ class KernelkitMagics(Magics):
         if cluster.model is not None:
             self.shell.push({"model": cluster.model})
         return recovery
-
-
-KernelkitMagics.cluster.__doc__ = lines.CLUSTER.help
-KernelkitMagics.sharded.__doc__ = f"{lines.SHARDED.help}\n{lines.SHARDED_LINE.help}"
-KernelkitMagics.model.__doc__ = lines.MODEL.help
-KernelkitMagics.generate.__doc__ = lines.GENERATE.help
-KernelkitMagics.chat.__doc__ = lines.CHAT.help
-KernelkitMagics.plan.__doc__ = lines.PLAN.help
-KernelkitMagics.experiment.__doc__ = EXPERIMENT.help
 
 
 def _split_line(line: str) -> tuple[Mapping[str, Any], str]:

@@ -10,6 +10,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, context_
 
 from kernelkit.errors import KernelkitError
 from kernelkit.magics import lines, offers
+from kernelkit.magics.asked import HELP
 from kernelkit.magics.experiment_lines import RECORDS
 from kernelkit.magics.grammar import Flag, Magic
 
@@ -85,7 +86,7 @@ class Completer:
         if (flag := _flag_before(magic, typed)) is not None:
             return self._values(flag, current)
         if current.startswith("-"):
-            return [f"--{f.name}" for f in command.flags if f.many or f"--{f.name}" not in done]
+            return [*(f"--{f.name}" for f in command.flags if f.many or f"--{f.name}" not in done), HELP]
         flags = [f"--{f.name}" for f in command.flags if not command.argument]
         more = {lines.HOSTS: offers.host_names, lines.PLANNED: offers.model_keys}.get(command.argument)
         if command.argument == RECORDS:

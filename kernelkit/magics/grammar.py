@@ -60,6 +60,11 @@ class Command:
         parts = [magic, self.name, argument if self.argument else "", *(f"[{f.usage}]" for f in self.flags)]
         return " ".join(part for part in parts if part)
 
+    def described(self, magic: str) -> str:
+        """What it does, the call behind it and its flags, a line each."""
+        lines = [self.usage(magic), f"    {self.help}", f"    Python: {self.python}"]
+        return "\n".join([*lines, *(f"    {flag.usage}: {flag.help}" for flag in self.flags)])
+
 
 @dataclass(frozen=True)
 class Magic:
@@ -74,11 +79,12 @@ class Magic:
     @property
     def help(self) -> str:
         """Every form with what it does and the call behind it."""
-        lines = []
-        for command in self.commands:
-            lines += [command.usage(self.name), f"    {command.help}", f"    Python: {command.python}"]
-            lines += [f"    {flag.usage}: {flag.help}" for flag in command.flags]
-        return "\n".join(lines)
+        return "\n".join(command.described(self.name) for command in self.commands)
+
+    def help_of(self, line: str) -> str:
+        """Of the command that the line names; of all where it names none."""
+        command = self.command("".join(line.split()[:1]))
+        return command.described(self.name) if command else self.help
 
 
 @dataclass(frozen=True)

@@ -306,3 +306,32 @@ def test_model_check_shows_its_table_and_saves_it(notebook: Notebook, tmp_path: 
     nowhere = notebook.run("%model check --long 0 --max-tokens 2 --save /no/such/folder/check.json")
     assert "cannot be written" in nowhere.stderr
     assert bool(nowhere.value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "command", "other"),
+    [
+        ("%model load --help", "%model load PATH_OR_HF_ID", "%model generate"),
+        ("%model load smollm2 --help", "%model load PATH_OR_HF_ID", "%model generate"),
+        ("%cluster --help", "%cluster connect [N]", "%model"),
+        ("%sharded --help", "%sharded EXPRESSION", "%%sharded"),
+        ("%%sharded --help\n1", "%%sharded [--ranks", "\n%sharded"),
+        ("%%chat --system 'an open quote --help\nhello", "%%chat", "%%generate"),
+        ("%plan --help", "%plan", "%model"),
+        ("%experiment end --help", "%experiment end", "%experiment begin"),
+    ],
+)
+def test_help_in_a_line_is_all_that_it_does(bare: Notebook, cell: str, command: str, other: str) -> None:
+    bare.run("%cluster stop")
+    ran = bare.run(cell)
+    assert ran.error is None
+    [said] = [shown.data["text/plain"] for shown in ran.displays]
+    assert command in said
+    assert other not in said
+    assert "\n    Python: " in said
+
+
+def test_help_behind_an_expression_is_pythons(notebook: Notebook) -> None:
+    ran = notebook.run("help = 2\n%sharded 3 --help")
+    assert ran.error is not None  # the ranks' own `help` cannot be subtracted
+    assert not ran.displays

@@ -1,0 +1,42 @@
+"""`--help` in a magic's line, as `%magic?` beside it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from kernelkit.magics import show
+from kernelkit.magics.grammar import Magic
+
+HELP = "--help"
+
+_Run = TypeVar("_Run", bound=Callable[..., Any])
+
+
+def with_help(*forms: Magic) -> Callable[[_Run], _Run]:
+    """A magic that says what it takes, by `?` and by `--help`, and then does nothing else.
+
+    Args:
+        forms: of the magic; of two the first is the cell's, the second the line's.
+    """
+
+    def decorate(run: _Run) -> _Run:
+        @functools.wraps(run)
+        def helped(self: Any, line: str, *cell: str) -> Any:
+            form = forms[0] if cell else forms[-1]
+            if not _asks(form, line):
+                return run(self, line, *cell)
+            show.say(form.help_of(line))
+            return None
+
+        helped.__doc__ = "\n".join(form.help for form in forms)
+        return cast("_Run", helped)
+
+    return decorate
+
+
+def _asks(form: Magic, line: str) -> bool:
+    words = line.split()
+    # What follows a line's expression is Python's own.
+    return HELP in (words[:1] if form.name == "%sharded" else words)
