@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kernelkit.hosts.dispatch import Dispatch
 from kernelkit.jsonfile import Stored
 from kernelkit.tables import html_table, text_table
 from kernelkit.units import format_bytes, format_seconds
@@ -46,6 +47,7 @@ class RankSpeed:
         op_s: of one small operation within an evaluated graph, started and ended.
         kinds: what it multiplies.
         op_span_s: of the operation's readings.
+        dispatch: what its host takes for a token's kernels; None where a device does not wait for its host.
     """
 
     rank: int
@@ -54,6 +56,7 @@ class RankSpeed:
     op_s: float
     kinds: tuple[KindSpeed, ...]
     op_span_s: Span | None = None
+    dispatch: Dispatch | None = None
 
     def of(self, kind: str) -> KindSpeed | None:
         """The speed for weights of that kind; None where it was not measured."""
@@ -115,6 +118,7 @@ class Calibration(Stored):
                 found["op_s"],
                 _kinds(found["kinds"]),
                 _span(found.get("op_span_s")),
+                Dispatch.of(found.get("dispatch")),
             )
             for rank, found in sorted(facts.items())
         )
@@ -199,6 +203,9 @@ class Calibration(Stored):
         for name, value, span, _ in self._spans():
             if span is not None and not 0 < span[0] <= value <= span[1] < math.inf:
                 raise ValueError(f"{name}: {value} is not within {span}")
+        for rank in self.ranks:
+            if rank.dispatch is not None:
+                rank.dispatch.check()
         if not all(0 < value < math.inf for value in figures):
             raise ValueError("a figure is not above 0, or not finite")
         sizes = [one.size_bytes for one in self.sums]
@@ -206,10 +213,10 @@ class Calibration(Stored):
             raise ValueError(f"all_sums of {sizes} bytes")
 
     def __repr__(self) -> str:
-        return "\n".join([self._title, text_table(*self._table()), *self._sum_lines(), *self._warning()])
+        return "\n".join([self._title, text_table(*self._table()), *self._lines(), *self._warning()])
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        html = html_table(*self._table(), self._title, *self._sum_lines(), *self._warning())
+        html = html_table(*self._table(), self._title, *self._lines(), *self._warning())
         return {"text/plain": repr(self), "text/html": html}
 
     @property
@@ -224,8 +231,9 @@ class Calibration(Stored):
             for rank in self.ranks
         ]
 
-    def _sum_lines(self) -> list[str]:
-        return [
+    def _lines(self) -> list[str]:
+        hosts = [f"rank {r.rank}'s host, for one token: {r.dispatch.words}" for r in self.ranks if r.dispatch]
+        return hosts + [
             f"all_sum of {format_bytes(one.size_bytes)}: {format_seconds(one.time_s)} in a graph, "
             f"{format_seconds(one.alone_s)} alone"
             + ("" if one.size_bytes < _SMALL_BYTES else f", {_rate(one.size_bytes / one.time_s)}")

@@ -69,8 +69,9 @@ def own_ground(calibration: Calibration, limits: Sequence[Mapping[str, Any]], ho
     several = len(limits) > 1
     line = None
     if several:
-        sums_s = constants.NCCL_HOST_S.value if calibration.backend == "nccl" else ZERO
-        line = MeasuredWire(calibration.backend, ZERO, Range.of(1.0), ZERO, sums_s, calibration)
+        line = MeasuredWire(
+            calibration.backend, ZERO, Range.of(1.0), ZERO, _sums_on_host(calibration), calibration
+        )
     names = [limit["device"] for limit in limits]
     return Ground(
         [_node(rank, limit, names.count(limit["device"])) for rank, limit in enumerate(limits)],
@@ -109,10 +110,11 @@ def _device(rank: RankSpeed, speed: KindSpeed) -> Device:
     read = _within(speed.read_bytes_per_s, speed.read_span_bytes_per_s)
     flop = _within(speed.flops_per_s, speed.flops_span_per_s)
     step = _within(rank.op_s, rank.op_span_s)
-    # What the host takes for a model's kernels shows in no kernel by itself: it is not measured here.
     if _NVIDIA not in rank.device:
         return Device(read, one, one, flop, step, serial=True, metal=False)
-    packed = speed.kind.endswith("bit")
+    packed, host = speed.kind.endswith("bit"), rank.dispatch
+    kernel_s = Range(*host.kernel_s) if host else constants.CUDA_HOST_S.value
+    product_s = Range(*host.product_s) if host else constants.CUDA_PRODUCT_HOST_S.value
     return Device(
         read,
         one,
@@ -121,11 +123,19 @@ def _device(rank: RankSpeed, speed: KindSpeed) -> Device:
         step,
         serial=True,
         metal=False,
-        host_s=constants.CUDA_HOST_S.value,
-        product_host_s=ZERO if packed else constants.CUDA_PRODUCT_HOST_S.value,
+        host_s=kernel_s,
+        product_host_s=ZERO if packed else product_s,
         # Calibrated with one row: the weights that it goes through are so many operations.
         row_flop_per_s=read.times(2 * _numbers_in_byte(speed.kind)) if packed else None,
     )
+
+
+def _sums_on_host(calibration: Calibration) -> Range:
+    """What an all_sum takes of the slowest rank's host; a CPU's does nothing beside it."""
+    if calibration.backend != "nccl":
+        return ZERO
+    found = [rank.dispatch.sum_s for rank in calibration.ranks if rank.dispatch and rank.dispatch.sum_s]
+    return Range(*max(found, key=lambda sum_s: sum_s[1])) if found else constants.NCCL_HOST_S.value
 
 
 def _numbers_in_byte(kind: str) -> float:

@@ -6,28 +6,24 @@ before each part starts them together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.metadata import version
-from statistics import median, quantiles
-from time import perf_counter
 from typing import Any
 
 import mlx.core as mx
 
 from kernelkit.hosts.naming import own_name
-from kernelkit.rank import state
+from kernelkit.rank import dispatch, state
 from kernelkit.rank.chip import is_cuda
 from kernelkit.rank.group import device_name
 from kernelkit.rank.progress import Throttled
+from kernelkit.rank.readings import PART_S, Times, seconds, slowest, together
 
 # Rows and columns of the matrices: of the size that a layer of an 8B model has.
 _SIDE = 4096
 _GROUP_SIZE = 64
 # Weights that are gone through in a round: more than a cache holds, and enough to keep a GPU busy.
 _CPU_BYTES, _GPU_BYTES = 128 * 2**20, 1024 * 2**20
-_PART_S = 0.3
-_LEAST_ROUNDS, _MOST_ROUNDS = 3, 50
 _MOST_TOKENS = 2048
 _SMALL_OPS = 200
 _SUM_BYTES = (4 * 2**10, 64 * 2**10, 2**20, 16 * 2**20)
@@ -35,41 +31,19 @@ _SUMS_IN_GRAPH = 16
 _LONG_SUM_S = 0.05
 
 
-@dataclass(frozen=True)
-class Times:
-    """Readings of one time: their median, and nine in ten above the low and below the high."""
-
-    low_s: float
-    median_s: float
-    high_s: float
-
-    @classmethod
-    def of(cls, readings_s: Sequence[float]) -> Times:
-        """Of two readings or more."""
-        tenths = quantiles(readings_s, n=10, method="inclusive")
-        return cls(tenths[0], median(readings_s), tenths[-1])
-
-    def each(self, count: int) -> Times:
-        """Of one of so many alike."""
-        return Times(self.low_s / count, self.median_s / count, self.high_s / count)
-
-    def rates(self, amount: float) -> tuple[float, list[float]]:
-        """So much in that time, per second; and at the least and the most."""
-        return amount / self.median_s, [amount / self.high_s, amount / self.low_s]
-
-
 def calibrate() -> dict[str, Any]:
     """On all ranks at once, some seconds.
 
     Returns:
         `host`, `device`, `mlx`; `op_s`; `kinds`, for each `read_bytes_per_s` and `flops_per_s`; `sums`, for
-        each size `size_bytes`, `time_s` and `alone_s`. Beside them how far the readings lay apart:
-        `op_span_s`, `read_span_bytes_per_s`, `flops_span_per_s`, `span_s`, each low and high.
+        each size `size_bytes`, `time_s` and `alone_s`; on CUDA `dispatch`, as `dispatch.measure` gives it.
+        Beside them how far the readings lay apart: `op_span_s`, `read_span_bytes_per_s`, `flops_span_per_s`,
+        `span_s`, each low and high.
     """
     on_gpu = mx.default_device() == mx.Device(mx.gpu)
     floats = ("float16", "bfloat16") if on_gpu else ("float32",)
     kinds = (*floats, "4bit", "8bit")
-    progress, parts = Throttled("calibrate"), 2 + len(kinds)
+    progress, parts = Throttled("calibrate"), 2 + len(kinds) + is_cuda()
     progress.tell("small operations", 0)
     op = _small_op()
     found: dict[str, dict[str, Any]] = {}
@@ -78,6 +52,10 @@ def calibrate() -> dict[str, Any]:
         progress.tell(f"products of {kind}{compiled}", number / parts)
         found[kind] = _products(kind, _GPU_BYTES if on_gpu else _CPU_BYTES)
         mx.clear_cache()
+    host = None
+    if is_cuda():  # such a GPU may wait for its host; what Metal's hosts take shows in its small operations
+        progress.tell("what the host takes for a token", (parts - 2) / parts)
+        host = dispatch.measure()
     progress.tell("all_sum", (parts - 1) / parts)
     sums = _sums() if state.world_size > 1 else []
     progress.tell("all_sum", 1)
@@ -89,6 +67,7 @@ def calibrate() -> dict[str, Any]:
         "op_span_s": [op.low_s, op.high_s],
         "kinds": found,
         "sums": sums,
+        "dispatch": host,
     }
 
 
@@ -98,7 +77,7 @@ def _products(kind: str, size_bytes: int) -> dict[str, Any]:
     one = mx.random.normal((1, _SIDE)).astype(_activations(kind))
     mx.eval(weights, one)
     held_bytes = sum(array.nbytes for arrays in weights for array in arrays)
-    read = _together(lambda: mx.eval([_product(kind, one, arrays) for arrays in weights]))
+    read = together(lambda: mx.eval([_product(kind, one, arrays) for arrays in weights]))
     read_bytes_per_s, read_span = read.rates(held_bytes)
     flops_per_s, flops_span = _flops_per_s(kind, weights[0])
     return {
@@ -120,12 +99,12 @@ def _flops_per_s(kind: str, arrays: tuple[mx.array, ...]) -> tuple[float, list[f
         several = mx.random.normal((tokens, _SIDE)).astype(_activations(kind))
         mx.eval(several)
         for _ in range(2):  # the first time CUDA compiles the kernel, and that may take seconds
-            product_s = _seconds(lambda several=several: mx.eval(_product(kind, several, arrays)))  # type: ignore[misc]
+            product_s = seconds(lambda several=several: mx.eval(_product(kind, several, arrays)))  # type: ignore[misc]
         # The same on all ranks: the slowest one's time decides.
-        if _slowest(product_s) * 4 > _PART_S or tokens * 4 > _MOST_TOKENS:
+        if slowest(product_s) * 4 > PART_S or tokens * 4 > _MOST_TOKENS:
             break
         tokens *= 4
-    product = _together(lambda: mx.eval(_product(kind, several, arrays)))
+    product = together(lambda: mx.eval(_product(kind, several, arrays)))
     return product.rates(2 * tokens * _SIDE * _SIDE)
 
 
@@ -169,7 +148,7 @@ def _small_op() -> Times:
             out = mx.fast.rms_norm(out, None, 1e-5) + ones
         mx.eval(out)
 
-    return _together(chain).each(_SMALL_OPS)
+    return together(chain).each(_SMALL_OPS)
 
 
 def _sums() -> list[dict[str, Any]]:
@@ -177,7 +156,7 @@ def _sums() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for size_bytes in _SUM_BYTES:
         found.append(_sum(size_bytes))
-        if _slowest(found[-1]["alone_s"]) > _LONG_SUM_S:  # the same on all ranks
+        if slowest(found[-1]["alone_s"]) > _LONG_SUM_S:  # the same on all ranks
             break
     return found
 
@@ -195,34 +174,11 @@ def _sum(size_bytes: int) -> dict[str, Any]:
         mx.eval(out)
 
     count = max(2, min(_SUMS_IN_GRAPH, 2**24 // size_bytes))
-    one = _together(lambda: several(count)).each(count)
-    alone = _together(lambda: several(1))
+    one = together(lambda: several(count)).each(count)
+    alone = together(lambda: several(1))
     return {
         "size_bytes": size_bytes,
         "time_s": one.median_s,
         "alone_s": alone.median_s,
         "span_s": [one.low_s, one.high_s],
     }
-
-
-def _together(work: Callable[[], None]) -> Times:
-    """Seconds of `work`, done as often on every rank; the first time does not count."""
-    first_s = _seconds(work)
-    if mx.default_device() == mx.Device(mx.gpu):  # CUDA compiled the kernel meanwhile
-        first_s = _seconds(work)
-    rounds = int(_PART_S / max(_slowest(first_s), 1e-6))
-    return Times.of([_seconds(work) for _ in range(min(_MOST_ROUNDS, max(_LEAST_ROUNDS, rounds)))])
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    started_s = perf_counter()
-    work()
-    return perf_counter() - started_s
-
-
-def _slowest(time_s: float) -> float:
-    """The largest of all ranks' figures, on every rank; it brings them together too."""
-    if state.world_size == 1:
-        return time_s
-    every: Any = mx.distributed.all_gather(mx.array([time_s]), group=state.group).tolist()
-    return float(max(every))

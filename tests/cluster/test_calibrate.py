@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+
 from kernelkit import Cluster
+from kernelkit.hosts.dispatch import Dispatch
 
 
 def test_all_ranks_are_measured_and_stay_in_step(cluster: Cluster) -> None:
@@ -17,3 +20,14 @@ def test_all_ranks_are_measured_and_stay_in_step(cluster: Cluster) -> None:
     assert [one.size_bytes for one in found.sums] == sorted(one.size_bytes for one in found.sums)
     assert phases[0][-1] == phases[1][-1] == "all_sum"
     assert cluster.run("int(mx.distributed.all_sum(x).item())")[1].value_repr == "14"
+
+
+def test_what_hosts_take_for_a_token_is_measured_on_all_ranks_alike(cluster: Cluster) -> None:
+    """Which a calibration does on CUDA alone. Here the device is slower than its host, and times are its."""
+    cluster.run("from kernelkit.rank import dispatch; found = dispatch.measure(rounds=2)")
+    for rank in (0, 1):
+        found = Dispatch.of(ast.literal_eval(cluster.run("found")[rank].value_repr))
+        assert found is not None
+        assert found.sum_s is not None
+        found.check()
+        assert 1e-7 < found.kernel_s[1] < 1e-2

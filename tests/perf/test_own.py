@@ -8,6 +8,7 @@ import pytest
 
 from kernelkit.errors import ArgumentError
 from kernelkit.hosts.calibration import Calibration, KindSpeed, RankSpeed, SumTime
+from kernelkit.hosts.dispatch import Dispatch
 from kernelkit.perf import constants
 from kernelkit.perf.own import own_ground
 from kernelkit.perf.planning import What, plan_on
@@ -113,3 +114,25 @@ def test_on_nvidias_gpus_the_host_counts_beside_what_was_measured() -> None:
     assert sum(terms.values()) > least_s
     plain = plan_on(own_ground(calibration, _limits(2), _FLOAT), what)
     assert sum(term.time_s.mid for term in plain.terms) < least_s + sums * 1e-4
+
+
+@pytest.mark.parametrize(("batch", "kernel_s"), [(1, 1e-4), (8, 3e-4)])
+def test_what_its_host_was_seen_to_take_counts_in_place_of_other_hosts_figures(
+    batch: int, kernel_s: float
+) -> None:
+    calibration = replace(_calibration(2, read_bytes_per_s=1e15), backend="nccl")
+    ranks = tuple(
+        replace(
+            rank,
+            device="gpu (NVIDIA H100 80GB HBM3)",
+            # The slower of two hosts' all_sums counts; a product of several rows takes what others do here.
+            dispatch=Dispatch((kernel_s,) * 3, (kernel_s,) * 3, (1e-3, (1 + rank.rank) * 1e-3, 2e-3)),
+        )
+        for rank in calibration.ranks
+    )
+    what = What(LLAMA_8B, "x", _FLOAT, "float32", "tensor", 64, batch=batch)
+    plan = plan_on(own_ground(replace(calibration, ranks=ranks), _limits(2), _FLOAT), what)
+    assert plan.decode_tokens_per_s is not None
+    layers = LLAMA_8B["num_hidden_layers"]
+    host_s = (17 * layers + 6) * kernel_s + 2 * layers * 2e-3
+    assert batch / plan.decode_tokens_per_s.mid == pytest.approx(host_s, rel=0.01)
