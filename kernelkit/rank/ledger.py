@@ -12,14 +12,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import linecache
-import sys
 import weakref
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 import mlx.core as mx
@@ -27,6 +24,7 @@ import mlx.core as mx
 from kernelkit.errors import CollectiveMismatchError
 from kernelkit.rank import agree, state, timing, traffic
 from kernelkit.rank.graph import is_lazy
+from kernelkit.rank.programline import caller, line_of
 
 # A training loop may run for days: old calls are dropped, the count goes on.
 _KEPT_CALLS = 10_000
@@ -36,7 +34,6 @@ _MOST_KNOWN = 4096
 # Results that are held until the end of their cell, so that it can compute them whoever dropped them.
 _HELD_RESULT_BYTES = 2**20
 _HELD_RESULTS = 256
-_SHOWN_SOURCE = 120
 
 _COLLECTIVES = ("all_sum", "all_max", "all_min", "all_gather", "sum_scatter")
 _PEER_TO_PEER = ("send", "recv", "recv_like")
@@ -64,7 +61,7 @@ class _Call:
     def to_dict(self, index: int) -> dict[str, Any]:
         op, shape, dtype = self._kind
         kind = {"op": op, "shape": list(shape), "dtype": str(dtype).rpartition(".")[2]}
-        return {"index": index, **kind, **describe(*self._place)}
+        return {"index": index, **kind, **line_of(*self._place)}
 
 
 calls: deque[_Call] = deque(maxlen=_KEPT_CALLS)
@@ -166,27 +163,6 @@ def ledger(last: int = _KEPT_CALLS) -> list[dict[str, Any]]:
     return [call.to_dict(first + i) for i, call in enumerate(itertools.islice(kept, start, None), start)]
 
 
-def describe(code: CodeType, last_instruction: int) -> dict[str, Any]:
-    """`line`, `source`, and `file` where it is not the running cell: of a place in the program."""
-    name = code.co_filename
-    number = state.shell.compile._filename_map.get(name)
-    file = Path(name).name if number is None else "" if number == state.cell else f"In[{number}]"
-    for start, end, line in code.co_lines():
-        if start <= last_instruction < end and line is not None:
-            source = linecache.getline(name, line).strip()
-            cut = source if len(source) <= _SHOWN_SOURCE else f"{source[:_SHOWN_SOURCE]}…"
-            return {"file": file, "line": line, "source": cut}
-    return {"file": file, "line": 0, "source": ""}
-
-
-def in_cell(frame: FrameType | None) -> FrameType | None:
-    """The innermost frame that is a line of the user's cell."""
-    cells = state.shell.compile._filename_map
-    while frame is not None and frame.f_code.co_filename not in cells:
-        frame = frame.f_back
-    return frame
-
-
 def _collective(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def collective(*args: Any, **kwargs: Any) -> Any:
@@ -197,7 +173,7 @@ def _collective(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         x = args[0] if args else kwargs["x"]
         if type(x) is not mx.array:  # a plain number, say
             x = mx.array(x)
-        frame = _caller()
+        frame = caller()
         key = name, x.shape, x.dtype, id(frame.f_code), frame.f_lasti
         call = _known.get(key) or _learn(key, _Call(name, x, frame))
         _note(call, out, group)
@@ -297,9 +273,3 @@ def _remember(out: mx.array) -> None:
 def _may_be_lazy(held: mx.array | weakref.ref[mx.array]) -> bool:
     array = held() if isinstance(held, weakref.ref) else held
     return array is not None and is_lazy(array)
-
-
-def _caller() -> FrameType:
-    """The line of the cell that led here; of our own operations the line that called the collective."""
-    outer = sys._getframe(2)
-    return outer if state.operation else in_cell(outer) or outer

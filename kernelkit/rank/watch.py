@@ -13,6 +13,7 @@ import mlx.core as mx
 import psutil
 
 from kernelkit.rank import ledger, native, state, traffic
+from kernelkit.rank.programline import in_cell, line_of
 
 _RECENT_CALLS = 8
 _STACK_FRAMES = 12
@@ -59,8 +60,8 @@ def where() -> dict[str, Any]:
         as `traffic` has them.
     """
     leaf = _main_frame()
-    cell = ledger.in_cell(leaf)
-    place = ledger.describe(cell.f_code, cell.f_lasti) if cell is not None else {"line": 0, "source": ""}
+    cell = in_cell(leaf)
+    place = line_of(cell.f_code, cell.f_lasti) if cell is not None else {"line": 0, "source": ""}
     return {
         "line": place["line"],
         "source": place["source"],
@@ -85,7 +86,7 @@ def report() -> dict[str, Any]:
 def _stack() -> str:
     """The main thread's Python stack, from the user's cell inwards, as a traceback prints it."""
     leaf = _main_frame()
-    cell = ledger.in_cell(leaf)
+    cell = in_cell(leaf)
     frames = traceback.extract_stack(leaf)
     names = [frame.filename for frame in frames]
     start = names.index(cell.f_code.co_filename) if cell is not None else 0
