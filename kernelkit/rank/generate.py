@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from time import perf_counter
 from typing import Any
@@ -87,11 +87,7 @@ def generate(
 
     mx.random.seed(settings.seed or 0)
     mx.reset_peak_memory()
-    tokens: list[int] = []
-    times_s: list[float] = []
-    pieces: list[str] = []
-    ending = StopText(settings.stop)
-    finish = "stopped"
+    answer = _Answer(settings.stop, on_text)
     options = {
         **_options(loaded, settings, ids[:cached]),
         "prompt_cache": held.layers,
@@ -103,42 +99,78 @@ def generate(
             closing(stream_generate(loaded.model, loaded.tokenizer, ids[cached:], **options)) as responses,
         ):
             for response in responses:
-                times_s.append(perf_counter() - began_s)
-                tokens.append(response.token)
-                reason = response.finish_reason
-                piece = ending.feed(response.text, last=reason is not None)
-                if piece:
-                    pieces.append(piece)
-                    on_text(piece)
-                on_token(times_s[-1])
-                reason = "stop_text" if ending.found else reason
-                finish = reason or finish
-                if control.yielded(last=reason is not None) or reason is not None:
+                answer.take(response, perf_counter() - began_s)
+                on_token(answer.times_s[-1])
+                if control.yielded(last=answer.is_over) or answer.is_over:
                     break
-            if finish == "stopped" and (piece := ending.feed("", last=True)):
-                pieces.append(piece)
-                on_text(piece)
+            answer.close()
     except _StoppedInPromptError:
         pass  # on every rank after the same piece of the prompt
     finally:
         control.finish()
     _at_rest(generation_stream, None if kept is None else held)
-    held.tokens = ids + tokens if tokens else ids[:done]
-    prompt_s = times_s[0] if times_s else perf_counter() - began_s
+    held.tokens = ids + answer.tokens if answer.tokens else ids[:done]
+    elapsed_s = perf_counter() - began_s
     return {
-        "text": "".join(pieces),
-        "tokens": tokens,
+        **answer.report(),
         "prompt_tokens": len(ids),
         "cached_tokens": cached,
-        "prompt_tokens_per_s": response.prompt_tps if tokens else (done - cached) / prompt_s,
-        "generation_tokens": len(tokens),
-        **rates(tokens, times_s),
-        "elapsed_s": perf_counter() - began_s,
+        "prompt_tokens_per_s": answer.prompt_tokens_per_s or (done - cached) / elapsed_s,
+        "elapsed_s": elapsed_s,
         "communication_s": None if clock is None else clock.total_s,
         "recording": None if clock is None else clock.to_dict(began_s),
         "peak_memory_bytes": mx.get_peak_memory(),
-        "finish_reason": finish,
     }
+
+
+class _Answer:
+    """What has come so far.
+
+    Attributes:
+        tokens, times_s: as sampled, and when each came, in seconds since the call.
+        finish: why it ended, "stopped" until it has.
+        prompt_tokens_per_s: mlx-lm's; 0 before the first token.
+    """
+
+    def __init__(self, stops: Sequence[str], on_text: Callable[[str], None]) -> None:
+        self.tokens: list[int] = []
+        self.times_s: list[float] = []
+        self.finish = "stopped"
+        self.prompt_tokens_per_s = 0.0
+        self._pieces: list[str] = []
+        self._ending = StopText(stops)
+        self._on_text = on_text
+
+    @property
+    def is_over(self) -> bool:
+        return self.finish != "stopped"
+
+    def take(self, response: Any, time_s: float) -> None:
+        """One token of mlx-lm's loop."""
+        self.times_s.append(time_s)
+        self.tokens.append(response.token)
+        self.prompt_tokens_per_s = response.prompt_tps
+        self._tell(self._ending.feed(response.text, last=response.finish_reason is not None))
+        self.finish = "stop_text" if self._ending.found else response.finish_reason or self.finish
+
+    def close(self) -> None:
+        """No more comes: text that was held back, since it might have begun a stop, is text after all."""
+        if not self.is_over:
+            self._tell(self._ending.feed("", last=True))
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "text": "".join(self._pieces),
+            "tokens": self.tokens,
+            "generation_tokens": len(self.tokens),
+            **rates(self.tokens, self.times_s),
+            "finish_reason": self.finish,
+        }
+
+    def _tell(self, piece: str) -> None:
+        if piece:
+            self._pieces.append(piece)
+            self._on_text(piece)
 
 
 def rates(tokens: list[int], times_s: list[float]) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def test_flags_of_generation() -> None:
         ("%%chat --sy", ["--system"]),
         ("%%generate --kv-bits 8 --kv-group-size ", ["32", "64", "128"]),
         ("%%generate --stop a --st", ["--stop"]),
-        ("%model chat --", ["--undo", "--clear", "--system"]),
+        ("%model chat --", ["--undo", "--clear", "--system", "--help"]),
     ],
 )
 def test_completion(typed: str, wanted: list[str]) -> None:
