@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kernelkit.model import Chat, ShardedModel
     from kernelkit.perf.job import Job
     from kernelkit.perf.mishaps import Lost
-    from kernelkit.perf.network import Network
+    from kernelkit.perf.network import Link, Network
     from kernelkit.perf.planning import plan
     from kernelkit.perf.result import Plan
     from kernelkit.perf.simulate import simulate
@@ -55,6 +55,7 @@ _HOMES = {
     "Generations": "kernelkit.generations",
     "Job": "kernelkit.perf.job",
     "KernelkitError": "kernelkit.errors",
+    "Link": "kernelkit.perf.network",
     "LinkReport": "kernelkit.hosts.linkreport",
     "Lost": "kernelkit.perf.mishaps",
     "MemoryMap": "kernelkit.sharding.memory",
@@ -90,6 +91,7 @@ __all__ = [
     "Generations",
     "Job",
     "KernelkitError",
+    "Link",
     "LinkReport",
     "Lost",
     "MemoryMap",

@@ -51,7 +51,8 @@ class KernelkitError(Exception):
         super().__init__(what)
         self.what = what
         self.expected = expected
-        self.got = got
+        # What a caller gave in place of a text must not make the error one that cannot be shown.
+        self.got = got if isinstance(got, str) else repr(got)
         self.cure = cure
 
     def __str__(self) -> str:

@@ -144,7 +144,7 @@ def _listing(_: object) -> Listing[Chip]:
             if key not in links():
                 raise ArgumentError(f"chip {chip.key} has no such link", expected=", ".join(links()), got=key)
     aliases = {chip.variant: chip.key for chip in entries.values()}
-    return Listing(Chip.name, entries, _COLUMNS, _row, aliases)
+    return Listing(Chip.name, entries, _COLUMNS, _row, aliases, call="chips")
 
 
 def working_set_share(memory_bytes: int) -> float:

@@ -79,7 +79,11 @@ def links() -> Listing[LinkKind]:
 def _listing(_: object) -> Listing[LinkKind]:
     entries = merged("links", LinkKind, ("links/links.json",))
     return Listing(
-        LinkKind.name, entries, ("key", "link", "nominal", "latency", "bandwidth", "backend"), _row
+        LinkKind.name,
+        entries,
+        ("key", "link", "nominal", "latency", "bandwidth", "backend"),
+        _row,
+        call="links",
     )
 
 

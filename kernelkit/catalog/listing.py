@@ -26,6 +26,7 @@ class Listing(Mapping[str, T], Generic[T]):
         columns: of the table.
         row: an entry's cells.
         aliases: other names, each with its key.
+        call: the function of `kk.catalog` that gives the list.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class Listing(Mapping[str, T], Generic[T]):
         columns: Sequence[str],
         row: Callable[[T], Sequence[str]],
         aliases: Mapping[str, str] | None = None,
+        *,
+        call: str,
     ) -> None:
-        self._name = name
+        self._name, self._call = name, call
         self._entries = dict(entries)
         self._columns = columns
         self._row = row
@@ -53,7 +56,10 @@ class Listing(Mapping[str, T], Generic[T]):
         if found is None:
             near = self.near(key) if isinstance(key, str) else []
             cure = f"did you mean {' or '.join(near)}?" if near else self._all()
-            raise ArgumentError(f"there is no {self._name} {key!r}", cure=cure)
+            expected = f"a key of the catalog's {len(self)}, such as {next(iter(self), '')}"
+            raise ArgumentError(
+                f"there is no {self._name} {key!r}", expected=expected, got=repr(key), cure=cure
+            )
         return self._entries[found]
 
     def near(self, name: str) -> list[str]:
@@ -65,7 +71,11 @@ class Listing(Mapping[str, T], Generic[T]):
 
     def _all(self) -> str:
         keys = list(self._entries)
-        return f"one of {', '.join(keys)}" if len(keys) <= 40 else f"kk.catalog lists {len(keys)}"
+        return (
+            f"one of {', '.join(keys)}"
+            if len(keys) <= 40
+            else f"kk.catalog.{self._call}() lists all {len(keys)}"
+        )
 
     def get(self, key: str, default: Any = None) -> Any:
         found = self._aliases.get(_plain(key))

@@ -111,7 +111,7 @@ def measurements() -> Listing[Measurement]:
         "marks",
         "source",
     )
-    return Listing(Measurement.name, entries, columns, _row)
+    return Listing(Measurement.name, entries, columns, _row, call="measurements")
 
 
 def _row(row: Measurement) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ def _models(_: object) -> Listing[ModelEntry]:
     entries = merged("models", ModelEntry, FILES)
     aliases = {name: entry.key for entry in entries.values() for name in (*entry.aliases, *entry.hub_ids)}
     columns = ("key", "model", "parameters", "active", "architecture", "hub")
-    return Listing(ModelEntry.name, entries, columns, _row, aliases)
+    return Listing(ModelEntry.name, entries, columns, _row, aliases, call="models")
 
 
 @cache
@@ -127,7 +127,7 @@ def file_sizes() -> Listing[FileSize]:
     """
     entries = merged("sizes", FileSize, ("models/sizes.json",))
     columns = ("hub id", "quantization", "listed", "meant", "reading")
-    return Listing(FileSize.name, entries, columns, _size_row)
+    return Listing(FileSize.name, entries, columns, _size_row, call="file_sizes")
 
 
 def _row(entry: ModelEntry) -> tuple[str, ...]:

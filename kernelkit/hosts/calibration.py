@@ -181,6 +181,9 @@ class Calibration(Stored):
     def _spans(self) -> Iterator[tuple[str, float, Span | None, Callable[[float], str]]]:
         for rank in self.ranks:
             yield f"rank {rank.rank}'s small operations", rank.op_s, rank.op_span_s, format_seconds
+            if rank.dispatch is not None:
+                low_s, kernel_s, high_s = rank.dispatch.kernel_s
+                yield f"rank {rank.rank}'s host, a kernel", kernel_s, (low_s, high_s), format_seconds
             for speed in rank.kinds:
                 name = f"rank {rank.rank}'s {speed.kind}"
                 yield f"{name} read", speed.read_bytes_per_s, speed.read_span_bytes_per_s, _rate
@@ -196,6 +199,12 @@ class Calibration(Stored):
         """
         if [rank.rank for rank in self.ranks] != list(range(len(self.ranks))) or not self.ranks:
             raise ValueError(f"ranks {[rank.rank for rank in self.ranks]}")
+        for rank in self.ranks:
+            kinds = [speed.kind for speed in rank.kinds]
+            if not kinds or len(set(kinds)) < len(kinds):
+                raise ValueError(f"rank {rank.rank} with weights of {', '.join(kinds) or 'no kind'}")
+        if len(self.ranks) > 1 and not self.sums:
+            raise ValueError(f"{len(self.ranks)} ranks and no all_sum")
         figures = [rank.op_s for rank in self.ranks]
         figures += [speed.read_bytes_per_s for rank in self.ranks for speed in rank.kinds]
         figures += [speed.flops_per_s for rank in self.ranks for speed in rank.kinds]
@@ -203,7 +212,6 @@ class Calibration(Stored):
         for name, value, span, _ in self._spans():
             if span is not None and not 0 < span[0] <= value <= span[1] < math.inf:
                 raise ValueError(f"{name}: {value} is not within {span}")
-        for rank in self.ranks:
             if rank.dispatch is not None:
                 rank.dispatch.check()
         if not all(0 < value < math.inf for value in figures):

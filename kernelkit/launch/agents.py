@@ -176,8 +176,8 @@ class Agents:
             return self._sockets.forward(list(self._handles).index(handle.host), handle.host, rank, ports)
         except ConnectError as error:
             # The ssh that forwards is told why. It says so before it closes, but another thread reads it.
-            self.wait_for(lambda: handle.last_words != before, _WORDS_S)
-            error.got = " ".join(handle.last_words[-1:]) or error.got
+            if self.wait_for(lambda: handle.last_words != before, _WORDS_S):
+                error.got = handle.last_words[-1]
             raise
 
     def ask(self, rank: int, request: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -37,6 +38,19 @@ def with_help(*forms: Magic) -> Callable[[_Run], _Run]:
 
 
 def _asks(form: Magic, line: str) -> bool:
-    words = line.split()
-    # What follows a line's expression is Python's own.
-    return HELP in (words[:1] if form.name == "%sharded" else words)
+    """Whether the word stands in the line by itself: in quotes it is a part of a prompt, say."""
+    try:
+        words = shlex.split(line, posix=False)
+    except ValueError:  # a quotation mark is left open
+        return False
+    if form.name == "%sharded":  # what follows its flags is Python's own
+        words = words[: _flags_end(form, words) + 1]
+    return HELP in words
+
+
+def _flags_end(form: Magic, words: list[str]) -> int:
+    known = {f"--{flag.name}": flag for flag in form.commands[0].flags}
+    at = 0
+    while at < len(words) and (flag := known.get(words[at].partition("=")[0])) is not None:
+        at += 1 if flag.convert is None or "=" in words[at] else 2
+    return at

@@ -164,13 +164,13 @@ class KernelkitMagics(Magics):
         names = self.shell.user_ns
         match parsed.command.name:
             case "begin":
-                self.shell.push({"run": experiments.begin(self.find(), names, parsed.argument)})
+                self.shell.push({"run": experiments.begin(self.find(), names, parsed.words)})
             case "drop":
                 experiments.drop(names)
             case "end":
                 return experiments.end(names, parsed.flags)
             case "compare":
-                return experiments.compare(names, parsed.argument)
+                return experiments.compare(names, parsed.words)
         return None
 
     def find(self) -> Cluster | None:

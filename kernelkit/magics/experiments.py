@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kernelkit.errors import ArgumentError
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 _SHOWN_CHARS = 60
 
 
-def begin(cluster: Cluster | None, names: dict[str, Any], argument: str) -> Run:
+def begin(cluster: Cluster | None, names: dict[str, Any], words: Sequence[str]) -> Run:
     """Begin an experiment.
 
     Args:
         cluster: the notebook's, if there is one.
         names: the notebook's variables.
-        argument: the experiment's name, then variables.
+        words: the experiment's name, then variables.
 
     Raises:
         ArgumentError: a variable is not there or not JSON-like; or another experiment has not ended.
     """
     from kernelkit.experiments import Run, experiment
 
-    name, *variables = argument.split()
+    name, *variables = words
     bound = names.get("run")
     if isinstance(bound, Run) and not bound.ended:
         cure = "%experiment end, or %experiment drop to give it up"
@@ -67,7 +67,7 @@ def drop(names: dict[str, Any]) -> None:
     del names["run"]
 
 
-def compare(names: Mapping[str, Any], argument: str) -> Comparison:
+def compare(names: Mapping[str, Any], words: Sequence[str]) -> Comparison:
     """Two records, each a variable of the notebook or a file.
 
     Raises:
@@ -75,10 +75,9 @@ def compare(names: Mapping[str, Any], argument: str) -> Comparison:
     """
     from kernelkit.experiments import Experiment, compare
 
-    words = argument.split()
     if len(words) != 2:
         expected = "two files or variables, such as first.json second.json"
-        raise ArgumentError("%experiment compare takes two records", expected=expected, got=argument)
+        raise ArgumentError("%experiment compare takes two records", expected=expected, got=" ".join(words))
     # A variable of another type is no record: the word may still name a file.
     one, other = (
         value if isinstance(value := names.get(word), Experiment) else _file(names, word) for word in words

@@ -89,11 +89,16 @@ class Magic:
 
 @dataclass(frozen=True)
 class Parsed:
-    """A line that was understood."""
+    """A line that was understood.
+
+    Attributes:
+        words: of the argument, those in quotes as one.
+    """
 
     command: Command
     argument: str
     flags: Mapping[str, Any] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
 
 
 def parse(magic: Magic, line: str) -> Parsed:
@@ -154,7 +159,7 @@ def _parse_rest(magic: Magic, command: Command, words: Sequence[str]) -> Parsed:
             )
         else:
             free.append(word)
-    return Parsed(command, _free_text(magic, command, free), values)
+    return Parsed(command, _free_text(magic, command, free), values, tuple(free))
 
 
 def _flag_value(magic: Magic, command: Command, flag: Flag, rest: list[str]) -> Any:

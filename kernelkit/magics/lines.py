@@ -19,6 +19,8 @@ _TIMEOUT = Flag(
 _CHECK = Flag("check", help="compare every collective with the other ranks before it runs (slower)")
 _RECORDED = Flag("record", help="time every collective, and draw what each rank did when (may be slower)")
 
+_KV_BITS = Flag("kv-bits", "2|3|4|5|6|8", int, ("2", "3", "4", "5", "6", "8"), "quantize the KV cache (not)")
+
 _SAMPLING = (
     Flag("max-tokens", "N", int, help="at most so many new tokens (256)"),
     Flag("temp", "T", float, help="0 takes the likeliest token (0)"),
@@ -33,7 +35,7 @@ _SAMPLING = (
     Flag("stop", "TEXT", readers.text, help="end before this text; may be given several times", many=True),
     Flag("system", "TEXT", readers.text, help="the system's message (the chat template's own)"),
     Flag("max-kv-size", "N", int, help="hold the first 4 and the newest tokens, N in all (all)"),
-    Flag("kv-bits", "2|3|4|5|6|8", int, ("2", "3", "4", "5", "6", "8"), "quantize the KV cache (not)"),
+    _KV_BITS,
     Flag("kv-group-size", "32|64|128", int, ("32", "64", "128"), "values that share a scale (64)"),
     Flag("quantized-kv-start", "N", int, help="quantize from so many tokens on (5000)"),
     Flag("prefill-step-size", "N", int, help="tokens of the prompt that are read at once (2048)"),
@@ -262,7 +264,13 @@ PLAN = Magic(
                 Flag("nodes", "N", int, help="so many of that one machine"),
                 Flag("link", "KIND", str, help="between them (the fastest that is built in)"),
                 Flag("strategy", "tensor|pipeline", str, _STRATEGIES[:2], "how to cut it (tensor)"),
-                Flag("quantization", "4bit", str, help="of the weights, also 8bit-gs32, mxfp4, bf16 (4bit)"),
+                Flag(
+                    "quantization",
+                    "4bit",
+                    str,
+                    help="of the weights, also 8bit-gs32, mxfp4, bf16 (as the model says, or 4bit; of the "
+                    "connected cluster as %model load does)",
+                ),
                 Flag(
                     "context",
                     "N",
@@ -274,7 +282,7 @@ PLAN = Magic(
                 Flag(
                     "split", "A,B,...", readers.numbers, help="shares of every layer, or layers of a pipeline"
                 ),
-                Flag("kv-bits", "4|8", int, ("4", "8"), "quantize the KV cache (not)"),
+                _KV_BITS,
                 Flag("backend", "NAME", str, _BACKENDS[1:], "MLX's backend (the link's own)"),
                 Flag("fast-synch", help="as with MLX_METAL_FAST_SYNCH=1 on the ranks"),
                 Flag("save", "FILE", str, help="keep the plan as JSON"),

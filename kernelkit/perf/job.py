@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kernelkit.amounts import check_amount, check_whole
 from kernelkit.catalog import find_model, parse_nodes
 from kernelkit.errors import ArgumentError, DoesNotFitError
 from kernelkit.perf.devices import Device, device
@@ -49,10 +49,14 @@ class Job:
             expected = "layer_s and head_s of each rank, and as many ranks in each stage"
             got = f"{stages} stages, {ranks} and {len(self.head_s)} ranks"
             raise ArgumentError("the job does not fit together", expected=expected, got=got)
-        if not all(0 <= value < math.inf for value in (*self.layer_s, *self.head_s, self.message_bytes)):
-            raise ArgumentError("the job has a figure that is below 0 or not finite")
-        if min(self.layers) < 1 or self.sums_per_layer < 0 or self.batch < 1:
-            raise ArgumentError("the job has a stage without layers, sums below 0, or no sequences")
+        for name, values in (("layer_s", self.layer_s), ("head_s", self.head_s)):
+            for value in values:
+                check_amount(name, value)
+        check_amount("message_bytes", self.message_bytes)
+        for layers in self.layers:
+            check_whole("layers of a stage", layers)
+        check_whole("sums_per_layer", self.sums_per_layer, least=0)
+        check_whole("batch", self.batch)
 
     @property
     def world_size(self) -> int:
@@ -89,6 +93,10 @@ class Job:
             layer_s: of one layer on one rank alone; the ranks of a stage divide it.
             head_s: of what follows the layers, divided likewise.
         """
+        for what, count in (("world_size", world_size), ("layers", layers), ("stages", stages)):
+            check_whole(what, count)
+        for what, time_s in (("layer_s", layer_s), ("head_s", head_s)):
+            check_amount(what, time_s)
         if not 1 <= stages <= min(world_size, layers) or world_size % stages:
             expected = "a divisor of the number of ranks, at most as many as layers"
             raise ArgumentError("the ranks do not make up such stages", expected=expected, got=str(stages))
@@ -125,6 +133,8 @@ class Job:
             ArgumentError, ModelShardError: it cannot be cut that way, or a chip lacks figures.
             DoesNotFitError: some machine lacks the memory.
         """
+        for what, count in (("stages", stages), ("context", context), ("batch", batch)):
+            check_whole(what, count)
         config, name = find_model(model)
         whole, load = Model(anatomy(config), parse_quantization(quantization)), Load(context, batch)
         machines = parse_nodes(on, nodes)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from kernelkit.amounts import check_amount, shown
 from kernelkit.catalog import link_kind
 from kernelkit.errors import ArgumentError
 from kernelkit.perf.collectives import wire
@@ -62,10 +63,17 @@ class Network:
         if len(self.groups) > 1 and self.between is None:
             raise ArgumentError("several groups need a link between them", expected="between=Link(...)")
         for link in (self.inside, self.between or self.inside):
-            if not 0 <= link.latency_s < math.inf or not link.bandwidth_bytes_per_s > 0:
-                raise ArgumentError("this link cannot be", expected="latency 0 or more, bandwidth above 0")
-        if not 0 <= self.crossing_s < math.inf:
-            raise ArgumentError("crossing_s is no time", expected="0 or more", got=str(self.crossing_s))
+            if not isinstance(link, Link):
+                raise ArgumentError("this is no link", expected="kk.Link(...)", got=shown(link))
+            check_amount("latency_s", link.latency_s)
+            # Of one without end a message takes its latency alone.
+            if link.bandwidth_bytes_per_s != math.inf:
+                check_amount("bandwidth_bytes_per_s", link.bandwidth_bytes_per_s)
+            if not link.bandwidth_bytes_per_s:
+                raise ArgumentError(
+                    "this link carries nothing", expected="a bandwidth above 0", got=str(link)
+                )
+        check_amount("crossing_s", self.crossing_s)
 
     @classmethod
     def of_kinds(
@@ -87,7 +95,7 @@ class Network:
         Raises:
             ArgumentError: there is no such kind, or it lacks a figure.
         """
-        sizes = (groups,) if isinstance(groups, int) else tuple(groups)
+        sizes = tuple(groups) if isinstance(groups, Sequence) else (groups,)
         near, crossing_s = _link(inside, metal)
         far = _link(between, metal)[0] if between else None
         names = (inside, between) if between else (inside,)

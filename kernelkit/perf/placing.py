@@ -15,7 +15,7 @@ from kernelkit.sharding.capacity import longest
 from kernelkit.sharding.layout import Layout, layout
 from kernelkit.sharding.quantization import Quantization
 from kernelkit.sharding.sizes import activation_bytes, check_kv_bits
-from kernelkit.sharding.split import split_by_memory
+from kernelkit.sharding.split import check_split, split_by_memory
 
 # Shares are small whole numbers: each part of a rank is cut by itself.
 MOST_SHARES = 8
@@ -121,6 +121,8 @@ def largest_context(model: Model, placing: Placing, load: Load) -> int:
 def _placing(
     model: Model, nodes: Sequence[Node], strategy: Strategy, load: Load, split: Sequence[int] | None
 ) -> Placing:
+    if split is not None:
+        check_split(split)
     shares = None if split is None else tuple(split)
     dealt, works = _deal(model, len(nodes), strategy, shares)
     return Placing(dealt, works, _ranks(model, nodes, dealt, works, load), shares)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kernelkit.amounts import check_whole
 from kernelkit.catalog import LinkKind, Node, find_model, link_kind, parse_nodes
 from kernelkit.errors import ArgumentError
 from kernelkit.perf.collectives import Wire, backend_of, check_backend, wire
@@ -136,6 +137,7 @@ def plan_on(ground: Ground, what: What) -> Plan:
         ArgumentError: something asked for cannot be.
         ModelShardError: the architecture is not known, or cannot be cut that way.
     """
+    check_load(what.context, what.batch)
     text = json.dumps(what.config, sort_keys=True)
     whole, load = _model(text, what.how), Load(what.context, what.batch, what.kv_bits)
     placing, evenly = place(whole, ground.machines, what.strategy, load, what.split), None
@@ -175,12 +177,18 @@ def plan_on(ground: Ground, what: What) -> Plan:
     )
 
 
+def check_load(context: int, batch: int) -> None:
+    """Refuse what is no number of tokens or of sequences.
+
+    Raises:
+        ArgumentError: it says which.
+    """
+    check_whole("context", context, such=" of tokens, such as 100_000")
+    check_whole("batch", batch)
+
+
 def _check(context: int, batch: int, strategy: str, kv_bits: int | None, fast_synch: bool) -> None:
-    for name, value in (("context", context), ("batch", batch)):
-        if type(value) is not int or value < 1:
-            such = " of tokens, such as 100_000" if name == "context" else ""
-            expected = f"a whole number above 0{such}"
-            raise ArgumentError(f"{name} is no number", expected=expected, got=repr(value))
+    check_load(context, batch)
     if strategy == "hybrid":
         raise ArgumentError(
             "there is no plan for a hybrid of stages and tensor parallelism",
@@ -189,7 +197,9 @@ def _check(context: int, batch: int, strategy: str, kv_bits: int | None, fast_sy
             cure="kk.simulate(kk.Job.planned(MODEL, ON, stages=N), NETWORK) foretells its decoding",
         )
     if strategy not in ("tensor", "pipeline"):
-        raise ArgumentError("there is no plan for that strategy", expected="tensor or pipeline", got=strategy)
+        raise ArgumentError(
+            "there is no plan for that strategy", expected="tensor or pipeline", got=repr(strategy)
+        )
     if kv_bits is not None and batch > 1:
         raise ArgumentError(
             "mlx-lm does not quantize a batch's caches", expected="kv_bits or a batch", got=f"batch {batch}"

@@ -44,7 +44,7 @@ def sentences(
         evenly: a token's time without the split by speed that was taken.
     """
     return (
-        *_fit(placing, what.strategy, longest, enough),
+        *_fit(placing, what.strategy, what.context, longest, enough),
         *(_by_speed(placing, what.strategy, costs[0], evenly) if costs and evenly else ()),
         *_too_long(model, what.context),
         *_unknown(ground),
@@ -59,14 +59,13 @@ def sentences(
     )
 
 
-def _fit(placing: Placing, strategy: str, longest: int, enough: Enough | None) -> Iterator[str]:
+def _fit(placing: Placing, strategy: str, context: int, longest: int, enough: Enough | None) -> Iterator[str]:
     tight = min(placing.ranks, key=lambda rank: rank.free_bytes)
     if placing.fits:
         split = f", in {_split(placing, strategy)}" if placing.split else ""
-        yield (
-            f"It fits{split}: {format_bytes(tight.free_bytes)} are left on {tight.node}, "
-            f"and up to {longest:,} tokens of context fit."
-        )
+        left = f"It fits{split}: {format_bytes(tight.free_bytes)} are left on {tight.node}"
+        # Beyond what the model was made for, `longest` ends before what is asked.
+        yield f"{left}, and up to {longest:,} tokens of context fit." if longest >= context else f"{left}."
         return
     needed = tight.limit_bytes - tight.free_bytes
     yield (
@@ -115,7 +114,9 @@ def _unknown(ground: Ground) -> Iterator[str]:
 def _pace(token: Cost) -> Iterator[str]:
     total_s = token.total.mid
     cause, time_s = max(token.named(), key=lambda entry: entry[1].mid)
-    yield f"Most of a token's {format_seconds(total_s)} goes to {CAUSES[cause]}: {time_s.mid / total_s:.0%}."
+    share = time_s.mid / total_s
+    part = "Most" if share > 0.5 else "The largest part"
+    yield f"{part} of a token's {format_seconds(total_s)} goes to {CAUSES[cause]}: {share:.0%}."
     shared_s = token.latency.mid + token.transfer.mid
     if cause not in ("latency", "transfer") and shared_s > _NOTABLE * total_s:
         yield f"Collectives take {shared_s / total_s:.0%} of it."

@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from kernelkit.amounts import check_amount, check_whole, shown
 from kernelkit.errors import ArgumentError
 from kernelkit.perf.engine import Engine
 from kernelkit.perf.job import Job
@@ -25,6 +27,9 @@ from kernelkit.perf.program import programs
 from kernelkit.perf.schedules import Algorithm, Times, all_gather, all_sum
 from kernelkit.perf.stage import Channel, Meeting, Record, Stage
 from kernelkit.perf.timeline import Timeline
+
+# A layer takes some 0.3 ms, so that these are minutes.
+_MOST_LAYERS = 500_000
 
 
 def simulate(
@@ -44,22 +49,22 @@ def simulate(
     Args:
         job: what each rank computes and sends.
         network: its hosts, one for each rank of the job.
-        tokens: of each sequence.
+        tokens: of each sequence; of all tokens and micro-batches half a million layers at the most.
         algorithm: of the all_sums, one of `kernelkit.perf.schedules.ALGORITHMS`. `ring` is MLX's over TCP; a
             plan over RDMA, whose backend is jaccl, reckons with `mesh`.
         micro_batches: of `job.batch` sequences each, which follow each other through the stages.
         slow: by rank, by how much longer it computes.
         jitter: each computing takes a random factor, drawn anew for each rank and time: lognormal, of mean 1,
-            and of this standard deviation of its logarithm.
+            and of this standard deviation of its logarithm, at most 1.5.
         seed: of what is drawn; the same seed gives the same run.
         lost: ranks that die; while there is no group, or after the last token, it changes nothing.
 
     Raises:
         ArgumentError: job and network have not as many ranks, or a figure makes no sense.
     """
-    losses = sorted([lost] if isinstance(lost, Lost) else lost, key=lambda one: one.at_s)
-    mishaps = Mishaps(slow or {}, jitter, seed, tuple(losses))
     _check(job, network, tokens, micro_batches)
+    losses = _losses(lost)
+    mishaps = Mishaps(slow or {}, jitter, seed, tuple(losses))
     mishaps.check(job.world_size)
     run = _Run(job, network, algorithm, micro_batches, mishaps)
     start_s, happened = 0.0, []
@@ -77,13 +82,34 @@ def simulate(
     return Timeline("simulated", lanes, times_s, job.batch * micro_batches, tuple(said))
 
 
+def _losses(lost: Any) -> list[Lost]:
+    """In order of time."""
+    losses = [lost] if isinstance(lost, Lost) else lost
+    if not isinstance(losses, Sequence) or not all(isinstance(one, Lost) for one in losses):
+        raise ArgumentError("lost is no loss of ranks", expected="kk.Lost(...), or a list", got=shown(lost))
+    for one in losses:
+        check_amount("at_s of a lost rank", one.at_s)
+    return sorted(losses, key=lambda one: one.at_s)
+
+
 def _check(job: Job, network: Network, tokens: int, micro_batches: int) -> None:
+    for given, kind in ((job, Job), (network, Network)):
+        if not isinstance(given, kind):
+            raise ArgumentError(
+                f"this is no {kind.__name__}", expected=f"kk.{kind.__name__}", got=shown(given)
+            )
     if job.world_size != network.world_size:
         expected, got = str(job.world_size), str(network.world_size)
         raise ArgumentError("job and network have not as many ranks", expected=expected, got=got)
     for name, value in (("tokens", tokens), ("micro_batches", micro_batches)):
-        if type(value) is not int or value < 1:
-            raise ArgumentError(f"{name} is no number", expected="a whole number above 0", got=repr(value))
+        check_whole(name, value)
+    if (steps := tokens * micro_batches * sum(job.layers)) > _MOST_LAYERS:
+        raise ArgumentError(
+            "this simulation would take longer than anyone waits",
+            expected=f"tokens * micro_batches * layers of up to {_MOST_LAYERS:,}",
+            got=f"{steps:,}",
+            cure="fewer tokens: after the first ones they are alike, but for chance",
+        )
 
 
 def _title(job: Job, network: Network, algorithm: str, micro_batches: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,10 @@ class Sweep:
                 f"{best.model or 'It'} decodes fastest on {best.on}{how}: "
                 f"{format_rate(_speed(best), 'tokens')}."
             )
+        elif self.plans and not any(each.fits for each in self.plans):
+            largest = max(self.plans, key=lambda each: each.nodes)
+            enough = [reason for reason in largest.reasons if reason.startswith("It fits on")]
+            found.append(f"It fits on none of them. {' '.join(enough)}".rstrip())
         for (link, strategy), line in self.lines().items() if self.alike else ():
             if (sentence := _turn(link, strategy, line)) is not None:
                 found.append(sentence)
@@ -119,9 +124,15 @@ def sweep(
         ArgumentError, ModelShardError: nothing of it can be run; the error is the first one's. What is no
             number and no kind of link is refused before anything is planned.
     """
-    links = (links,) if isinstance(links, str) else links
+    links = (links,) if links is None or isinstance(links, str) else links
     strategies = (strategies,) if isinstance(strategies, str) else strategies  # type: ignore[assignment]
     nodes = _counts(nodes)
+    for name, several in (("nodes", nodes), ("links", links), ("strategies", strategies)):
+        if not isinstance(several, Sequence) or not several:
+            raise ArgumentError(f"a sweep needs {name}", expected="a list of one or more", got=repr(several))
+    if unknown := settings.keys() - set(signature(plan).parameters) - {"link", "strategy"}:
+        expected = ", ".join(signature(plan).parameters)
+        raise ArgumentError("a sweep has no such setting", expected=expected, got=", ".join(sorted(unknown)))
     if singular := settings.keys() & {"link", "strategy"}:
         name = min(singular)
         plural = {"link": "links", "strategy": "strategies"}[name]

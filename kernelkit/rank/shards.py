@@ -15,10 +15,11 @@ from kernelkit.rank.precision import dtype_name, parameters
 from kernelkit.rank.tensor import cut_axis
 from kernelkit.sharding.config import attention_sizes
 from kernelkit.sharding.padding import ONCE
-from kernelkit.sharding.paths import layer_and_module
+from kernelkit.sharding.paths import layer_and_module, summed_with_experts
 from kernelkit.sharding.pieces import COLUMN, REPLICATED, ROW, WHOLE
 
 _COLUMN_PARALLEL = (distributed.AllToShardedLinear, distributed.QuantizedAllToShardedLinear)
+_SUMMING = (distributed.ShardedToAllLinear, distributed.QuantizedShardedToAllLinear)
 _CUTTING = ("tensor", "hybrid")
 _PRODUCT = ("weight", "scales", "biases")
 
@@ -99,7 +100,7 @@ def _array(
         "axis": axis,
         "padding": padding,
         "repeated": repeated,
-        "collective": _collective(module, cut, layer),
+        "collective": _collective(parent, module, cut, layer),
         # A norm over groups has a group size too.
         **{name: getattr(module, name) if "scales" in module else None for name in ("bits", "group_size")},
     }
@@ -114,10 +115,10 @@ def _kind(name: str, axis: int | None, axes: int, layer: int | None, strategy: s
     return ROW if axis == axes - 1 > 0 and name in _PRODUCT else COLUMN
 
 
-def _collective(module: Module, cut: str, layer: int | None) -> str:
+def _collective(path: str, module: Module, cut: str, layer: int | None) -> str:
     """What mlx-lm's models call after the product with such an array."""
     if cut == ROW:
-        return "all_sum"
+        return "" if summed_with_experts(path) and not isinstance(module, _SUMMING) else "all_sum"
     if cut == COLUMN and layer is None:
         return "all_gather"  # of a part of the vocabulary
     if cut == COLUMN and type(module).__name__ in ("ShardedRMSNorm", "SpreadRMSNorm"):

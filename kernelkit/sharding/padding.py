@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import gcd
 
 from kernelkit.errors import ArgumentError, ModelShardError
+from kernelkit.sharding.split import check_split
 
 # A part has whole heads, so many parts are mostly padding, and each part of a rank is cut by itself.
 _MOST_PARTS = 24
@@ -77,6 +78,7 @@ class Shares:
         """
         if split is None:
             return cls((1,) * ranks)
+        check_split(split)
         if len(split) != ranks or any(type(share) is not int or share < 1 for share in split):
             raise ArgumentError(
                 "the shares do not fit the ranks",

@@ -6,6 +6,7 @@ import re
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.(.+)$")
 _CONTAINERS = ("language_model", "model")
+_SHARED_EXPERTS = ("shared_experts", "shared_expert")
 # As a forward pass meets them; what is not named here follows by its name.
 _ORDER = (
     *("embed_tokens", "input_layernorm", "self_attn", "linear_attn"),
@@ -27,6 +28,16 @@ def layer_and_module(path: str) -> tuple[int | None, str]:
     while not match and names and names[0] in _CONTAINERS:
         del names[0]
     return int(match.group(1)) if match else None, ".".join(names)
+
+
+def summed_with_experts(path: str) -> bool:
+    """Whether it is of an expert that all tokens share: what comes of it is added to the others' before the
+    one all_sum of both.
+
+    >>> summed_with_experts("mlp.shared_experts.down_proj")
+    True
+    """
+    return any(name in _SHARED_EXPERTS for name in path.split("."))
 
 
 def order(path: str) -> tuple[int, int, tuple[tuple[int, str], ...]]:

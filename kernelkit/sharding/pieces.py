@@ -45,7 +45,8 @@ class Parameter:
             it) or `whole` (one rank has all of it).
         axis: the one of `shape` that is cut; None where none is.
         pieces: by rank.
-        collective: what follows the product with it, `all_sum` or `all_gather`; empty where nothing does.
+        collective: what follows the product with it, `all_sum` or `all_gather`; empty where nothing does,
+            and of a shared expert, which the all_sum after the other experts adds up as well.
         bits, group_size: of the quantized module that it belongs to.
     """
 

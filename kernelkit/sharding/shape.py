@@ -13,7 +13,7 @@ from kernelkit.sharding.anatomy import Anatomy
 from kernelkit.sharding.config import attention_sizes, read_config
 from kernelkit.sharding.cutting import Part, cut
 from kernelkit.sharding.layout import Layout, Strategy, layout
-from kernelkit.sharding.paths import layer_and_module, order
+from kernelkit.sharding.paths import layer_and_module, order, summed_with_experts
 from kernelkit.sharding.pieces import COLUMN, REPLICATED, ROW, WHOLE, Parameter, Piece
 from kernelkit.sharding.quantization import FLOAT_BYTES, Quantization, parse_quantization
 from kernelkit.sharding.shardmap import ShardMap
@@ -129,7 +129,7 @@ def _parameter(array: Array, path: str, pieces: tuple[Piece, ...], dealt: Layout
 
 def _collective(array: Array, kind: str, layer: int | None) -> str:
     if kind == ROW:
-        return "all_sum"
+        return "" if summed_with_experts(array.path) else "all_sum"
     if kind == COLUMN and layer is None:
         return "all_gather"  # of a part of the vocabulary
     # Of the squares, of a norm over the values of all heads.

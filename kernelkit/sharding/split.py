@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from kernelkit.errors import ArgumentError, ModelShardError
 
 Ranges = tuple[tuple[int, int], ...]
+
+
+def check_split(split: Any) -> None:
+    """Refuse what is no list; what is in it depends on what is split.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if not isinstance(split, list | tuple):
+        expected = "whole numbers, one for each rank, such as (2, 1)"
+        raise ArgumentError("this is no split", expected=expected, got=repr(split))
 
 
 def layer_ranges(layers: int, ranks: int, split: Sequence[int] | None = None) -> Ranges:

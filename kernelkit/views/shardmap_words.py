@@ -137,7 +137,8 @@ def why(parameter: Parameter) -> str:
         more = f" {ADDED['repeated']}" if any(piece.repeated for piece in parameter.pieces) else ""
         return f"Each rank computes some columns of the output from the whole input. {after}{more}"
     if parameter.cut == "row":
-        after = f"{follows} adds them up, for every rank" if follows else "they are added up further on"
+        with_experts = "the all_sum after the experts adds them up with theirs"
+        after = f"{follows} adds them up, for every rank" if follows else with_experts
         return f"Each rank has a part of the inputs, so a partial sum of every output: {after}."
     if parameter.cut == "whole":
         return "One rank holds the whole layer; what it computes goes to the rank with the next layer."
@@ -146,7 +147,7 @@ def why(parameter: Parameter) -> str:
 
 def _because(module: str) -> str:
     if "norm" in module:
-        return "it is small, and works on values that every rank has."
+        return "it works on values that every rank has."
     if is_embedding(module):
         return "each looks up the same tokens, and none has to send them on."
     if "head" in module:

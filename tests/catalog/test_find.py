@@ -143,3 +143,13 @@ def test_what_is_misspelt_is_answered_with_the_nearest() -> None:
         find_model("gpt-os-120b")
     with pytest.raises(ArgumentError, match="no model's config"):
         find_model(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "name", ["./nope", "../x", "org/模型", "-x/y", "x" * 300, "~nobody-of-that-name/y", "a/b/c", "nope/", "/"]
+)
+def test_what_can_be_no_model_is_told_in_our_words(name: str) -> None:
+    with pytest.raises(ModelNotFoundError, match="there is no model") as caught:
+        find_model(name)
+    assert caught.value.expected
+    assert caught.value.cure

@@ -83,3 +83,15 @@ def test_a_calm_machine_has_no_warning(calibration: Calibration) -> None:
 def test_what_no_measurement_gives_is_refused(calibration: Calibration, field: str, value: object) -> None:
     with pytest.raises(ArgumentError, match="calibration does not fit together"):
         Calibration.from_dict({**calibration.to_dict(), field: value})
+
+
+def test_a_file_that_lacks_what_plans_need_is_refused(calibration: Calibration) -> None:
+    stored = calibration.to_dict()
+    kinds = stored["ranks"][0]["kinds"]
+    for rank, wrong in ((0, []), (1, []), (1, [*kinds, *kinds])):
+        ranks = [dict(one) for one in stored["ranks"]]
+        ranks[rank]["kinds"] = wrong
+        with pytest.raises(ArgumentError, match=f"rank {rank} with weights of"):
+            Calibration.from_dict({**stored, "ranks": ranks})
+    with pytest.raises(ArgumentError, match="2 ranks and no all_sum"):
+        Calibration.from_dict({**stored, "sums": []})

@@ -58,3 +58,9 @@ def test_an_all_sum_that_takes_nothing_more_is_possible() -> None:
     none = Dispatch.of({**_FOUND, "sum_s": [0.0, 0.0, 1e-6]})
     assert none is not None
     none.check()
+
+
+def test_a_host_whose_readings_lie_far_apart_is_told() -> None:
+    made = _calibration({**_FOUND, "kernel_s": [1e-6, 8e-6, 1e-3]})
+    assert made.disturbed == ("rank 0's host, a kernel (1 µs to 1 ms)",)
+    assert _calibration(_FOUND).disturbed == ()

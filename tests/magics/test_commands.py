@@ -316,8 +316,9 @@ def test_model_check_shows_its_table_and_saves_it(notebook: Notebook, tmp_path: 
         ("%cluster --help", "%cluster connect [N]", "%model"),
         ("%sharded --help", "%sharded EXPRESSION", "%%sharded"),
         ("%%sharded --help\n1", "%%sharded [--ranks", "\n%sharded"),
-        ("%%chat --system 'an open quote --help\nhello", "%%chat", "%%generate"),
-        ("%plan --help", "%plan", "%model"),
+        ("%sharded --ranks 0 --check --timeout=2 --help", "%sharded EXPRESSION", "%%sharded"),
+        ("%%chat --system 'be brief' --help\nhello", "%%chat", "%%generate"),
+        ("%plan --help", "%plan", "%model generate"),
         ("%experiment end --help", "%experiment end", "%experiment begin"),
     ],
 )
@@ -329,6 +330,21 @@ def test_help_in_a_line_is_all_that_it_does(bare: Notebook, cell: str, command: 
     assert command in said
     assert other not in said
     assert "\n    Python: " in said
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        '%model generate "What does --help mean?"',
+        "%%chat --system 'say --help when asked'\nhello",
+        "%%chat --system 'an open quote --help\nhello",
+    ],
+)
+def test_the_word_in_quotes_is_a_part_of_the_text(bare: Notebook, cell: str) -> None:
+    bare.run("%cluster stop")
+    ran = bare.run(cell)
+    assert isinstance(ran.error, errors.NoClusterError | errors.ArgumentError)
+    assert not ran.displays
 
 
 def test_help_behind_an_expression_is_pythons(notebook: Notebook) -> None:

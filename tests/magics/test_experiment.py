@@ -82,6 +82,18 @@ def test_what_is_wrong_is_said(bare: Notebook, before: str, line: str, words: st
     assert words in str(error)
 
 
+def test_names_with_blanks_stand_in_quotes(bare: Notebook, tmp_path: Path) -> None:
+    bare.run("%experiment drop")
+    path = tmp_path / "sp ace.json"
+    assert bare.run('a = 1\n%experiment begin "two words" a').error is None
+    ran = bare.run(f'%experiment end --save "{path}"')
+    assert ran.error is None
+    assert ran.value.name == "two words"
+    compared = bare.run(f'%experiment compare "{path}" "{path}"')
+    assert compared.error is None
+    assert "two words" in repr(compared.value)
+
+
 def test_help_says_the_python_behind_it(bare: Notebook) -> None:
     shown = bare.shell.find_line_magic("experiment").__doc__
     assert shown == EXPERIMENT.help

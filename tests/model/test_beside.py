@@ -44,7 +44,7 @@ def test_one_that_came_true_says_so(tmp_path: Path) -> None:
         ("decode", 0.98),
         ("first token", 1.0),
     ]
-    assert found.sentence.startswith("The prediction holds.")
+    assert found.sentence.startswith("The prediction of decoding holds.")
     found.save(tmp_path / "b.json")
     assert Beside.load(tmp_path / "b.json") == found
 
@@ -60,3 +60,15 @@ def test_a_recording_tells_which_part_is_off() -> None:
 @pytest.mark.parametrize("change", [{"tokens": [1], "token_times_s": (0.5,)}, {"token_times_s": ()}])
 def test_a_speed_that_was_not_measured_has_no_prediction(change: dict[str, object]) -> None:
     assert beside(replace(_generation(5.0), **change), _expect) is None  # type: ignore[arg-type]
+
+
+def test_a_first_token_that_comes_late_is_told_beside_decoding_that_came_true() -> None:
+    generation = _generation(9.8)
+    late = replace(generation, token_times_s=tuple(1.5 + time_s for time_s in generation.token_times_s))
+    found = beside(late, _expect)
+    assert found is not None
+    ratio = found.pairs[1].ratio
+    assert ratio > 3
+    assert found.sentence.startswith(
+        f"The prediction of decoding holds. The first token took {ratio:.1f} times as long as foretold."
+    )

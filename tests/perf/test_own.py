@@ -136,3 +136,20 @@ def test_what_its_host_was_seen_to_take_counts_in_place_of_other_hosts_figures(
     layers = LLAMA_8B["num_hidden_layers"]
     host_s = (17 * layers + 6) * kernel_s + 2 * layers * 2e-3
     assert batch / plan.decode_tokens_per_s.mid == pytest.approx(host_s, rel=0.01)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_packed_weights_beside_activations_that_were_not_measured_are_not_foretold(dtype: str) -> None:
+    """A CPU computes bfloat16 many times slower than float32, whatever the weights are packed in."""
+    packed = parse_quantization("4bit")
+    with pytest.raises(ArgumentError, match=f"(?s)activations of {dtype}.*expected: float32.*--dtype"):
+        own_ground(_calibration(2), _limits(2), replace(packed, dtype=dtype))
+    assert own_ground(_calibration(2), _limits(2), replace(packed, dtype="float32")).devices
+
+
+@pytest.mark.parametrize("load", [{"context": -1}, {"context": 1.5}, {"batch": 0}, {"batch": True}])
+def test_a_measured_cluster_has_no_other_contexts_than_the_catalogs(load: dict[str, object]) -> None:
+    ground = own_ground(_calibration(2), _limits(2), _FLOAT)
+    what = {"context": 64, "batch": 1} | load
+    with pytest.raises(ArgumentError, match="is no number"):
+        plan_on(ground, What(LLAMA_8B, "x", _FLOAT, "float32", "tensor", **what))  # type: ignore[arg-type]

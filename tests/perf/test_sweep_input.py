@@ -69,3 +69,24 @@ def test_one_link_and_one_strategy_may_be_words() -> None:
 def test_input_of_another_type_is_one_clear_error(call: Any) -> None:
     with pytest.raises(ArgumentError):
         call()
+
+
+def test_what_fits_no_number_of_machines_is_told_with_what_would_do() -> None:
+    none = sweep("kimi-k2", "m4-32", [1, 2])
+    (said,) = (sentence for sentence in none.sentences if sentence.startswith("It fits on none of them."))
+    assert "It fits on 31 such machines: pipeline" in said
+
+
+def test_beyond_its_context_a_plan_does_not_say_how_much_fits() -> None:
+    reasons = plan(LLAMA_8B, "m3-ultra-512", context=200_000).reasons
+    assert reasons[0].startswith("It fits: ")
+    assert "of context fit" not in reasons[0]
+    assert "tokens of context fit" in plan(LLAMA_8B, "m3-ultra-512").reasons[0]
+
+
+def test_the_largest_part_is_not_called_most() -> None:
+    shares = {}
+    for machine in ("m3-ultra-512", "4xm3-ultra-512"):
+        (said,) = (reason for reason in plan(LLAMA_8B, machine).reasons if "of a token's" in reason)
+        shares[machine] = int(said.rpartition(" ")[2].rstrip("%."))
+        assert said.startswith("Most") == (shares[machine] > 50)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernelkit.catalog import models
 from kernelkit.errors import ArgumentError, ModelShardError
+from kernelkit.sharding.anatomies import anatomy
 from kernelkit.sharding.heads import Share
 from kernelkit.sharding.shape import planned_shards
 from kernelkit.sharding.shardmap import ShardMap
@@ -203,3 +207,17 @@ def test_a_config_may_be_a_path_and_then_names_the_model(tmp_path: Path) -> None
 def test_what_is_no_config_is_refused(config: Any) -> None:
     with pytest.raises(ArgumentError):
         planned_shards(config, 2)
+
+
+def test_as_many_all_sums_follow_as_a_layer_makes() -> None:
+    """A shared expert's product and the other experts' are added up by one."""
+    shared = 0
+    for entry in models().values():
+        with suppress(ModelShardError):
+            made, shards = anatomy(entry.config), planned_shards(entry.config, 2)
+            modules = {(p.layer, p.module) for p in shards.parameters if p.collective == "all_sum"}
+            by_layer = Counter(layer for layer, _ in modules if layer is not None)
+            for index, layer in enumerate(made.layers):
+                assert by_layer[index] == layer.reduces + layer.small_reduces, (entry.title, index)
+            shared += any("shared_expert" in p.module for p in shards.parameters)
+    assert shared > 5
