@@ -37,7 +37,6 @@ from tests.hosts.clusters import (
     handle_of,
     hostfile_of,
     left,
-    processes,
     rank_pid,
     short_lease,
     values,
@@ -45,7 +44,7 @@ from tests.hosts.clusters import (
 from tests.hosts.conftest import Start
 from tests.hosts.lab import Lab
 from tests.magics.conftest import Notebook
-from tests.waiting import eventually, gone
+from tests.waiting import ctrl_c_after, eventually, gone
 
 LEASE_S = 2.0
 LOOP = """
@@ -389,20 +388,24 @@ def test_ctrl_c_between_two_agents_leaves_nothing(
     assert left(inside) == {}
 
 
-def test_ctrl_c_in_the_magic_says_so(inside: Lab, tmp_path: Path) -> None:
+def test_ctrl_c_in_the_magic_says_so(inside: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While ranks are there and the notebook waits for one of them."""
+    reached = threading.Event()
+
+    def wait(self: agents.Agents) -> Any:
+        reached.set()
+        while True:
+            time.sleep(0.05)
+
+    monkeypatch.setattr(agents.Agents, "connect", wait)
     path = tmp_path / "hosts.json"
     path.write_text(inside.hostfile())
     notebook = Notebook()
     assert notebook.run("%load_ext kernelkit").error is None
 
-    def interrupt() -> None:
-        eventually(lambda: "kernelkit.rank" in " ".join(processes(inside).values()))
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
+    presser = ctrl_c_after(reached)
     ran = notebook.run(f"%cluster connect --hostfile {path}")
-    thread.join()
+    presser.join()
     assert isinstance(ran.error, CellInterruptedError)
     assert "nothing was started" in str(ran.error)
     assert left(inside) == {}
