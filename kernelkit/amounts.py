@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 from kernelkit.errors import ArgumentError
@@ -32,7 +33,7 @@ def check_amount(name: str, value: Any, most: float = math.inf) -> None:
     Raises:
         ArgumentError: it is not.
     """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, Real) and not isinstance(value, bool)  # numpy's as well
     if not is_number or not (0 <= value <= most and value < math.inf):
         upper = "and finite" if most == math.inf else f"and at most {most:g}"
         raise ArgumentError(

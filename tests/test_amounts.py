@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 import kernelkit as kk
@@ -30,7 +31,7 @@ def test_no_amount(value: object) -> None:
 
 
 def test_what_is_one_passes() -> None:
-    for value in (0, 0.0, 1, 1e300, 10**15):
+    for value in (0, 0.0, 1, 1e300, 10**15, np.float32(0.5), np.int64(3)):
         check_amount("x", value)
     check_amount("x", 2, most=2.0)
     check_whole("x", 0, least=0)

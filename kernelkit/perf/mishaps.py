@@ -59,7 +59,7 @@ class Mishaps:
                 raise ArgumentError("there is no such rank", expected=f"0 to {world_size - 1}", got=str(rank))
         # Of a wider one most of what is drawn is next to nothing, and the few that make its mean are missed.
         check_amount("jitter", self.jitter, most=_MOST_JITTER)
-        check_whole("seed", self.seed, least=0)
+        check_whole("seed", self.seed, least=0, most=2**64 - 1)
         for rank, factor in self.slow.items():
             check_amount(f"slow[{rank}]", factor)
         for one in self.lost:

@@ -13,7 +13,7 @@ from typing import Any
 import mlx.core as mx
 
 from kernelkit.hosts.naming import own_name
-from kernelkit.rank import dispatch, state
+from kernelkit.rank import state
 from kernelkit.rank.chip import is_cuda
 from kernelkit.rank.group import device_name
 from kernelkit.rank.progress import Throttled
@@ -54,6 +54,8 @@ def calibrate() -> dict[str, Any]:
         mx.clear_cache()
     host = None
     if is_cuda():  # such a GPU may wait for its host; what Metal's hosts take shows in its small operations
+        from kernelkit.rank import dispatch  # with what counts kernels, which nothing else on a rank needs
+
         progress.tell("what the host takes for a token", (parts - 2) / parts)
         host = dispatch.measure()
     progress.tell("all_sum", (parts - 1) / parts)
