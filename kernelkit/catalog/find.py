@@ -52,7 +52,7 @@ def find_model(what: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], st
     if is_id:
         return read_config(_downloaded(what))[0], what
     near = known.near(what)
-    cure = f"did you mean {' or '.join(near)}?" if near else f"name {EXPECTED}"
+    cure = f"did you mean {' or '.join(near)}?" if near else f"kk.catalog.models() lists {len(known)}"
     raise ModelNotFoundError(
         f"there is no model {what!r}", expected=EXPECTED, got="nothing of that name", cure=cure
     )

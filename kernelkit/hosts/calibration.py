@@ -203,6 +203,8 @@ class Calibration(Stored):
             kinds = [speed.kind for speed in rank.kinds]
             if not kinds or len(set(kinds)) < len(kinds):
                 raise ValueError(f"rank {rank.rank} with weights of {', '.join(kinds) or 'no kind'}")
+            if rank.dispatch is not None:
+                rank.dispatch.check()
         if len(self.ranks) > 1 and not self.sums:
             raise ValueError(f"{len(self.ranks)} ranks and no all_sum")
         figures = [rank.op_s for rank in self.ranks]
@@ -212,8 +214,6 @@ class Calibration(Stored):
         for name, value, span, _ in self._spans():
             if span is not None and not 0 < span[0] <= value <= span[1] < math.inf:
                 raise ValueError(f"{name}: {value} is not within {span}")
-            if rank.dispatch is not None:
-                rank.dispatch.check()
         if not all(0 < value < math.inf for value in figures):
             raise ValueError("a figure is not above 0, or not finite")
         sizes = [one.size_bytes for one in self.sums]

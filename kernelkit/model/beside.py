@@ -134,10 +134,10 @@ def _sum(terms: tuple[Term, ...], shared: bool) -> float:
 
 
 def _sentence(decode: Pair, first: Pair, parts: list[Pair]) -> str:
-    late = ""
+    told = _of_decoding(decode, parts)
     if not 1 / _FAR <= first.ratio <= _FAR:
-        late = f" The first token took {first.ratio:.1f} times as long as foretold."
-    return _of_decoding(decode, parts) + late
+        told += f" The first token took {first.ratio:.1f} times as long as foretold."
+    return told
 
 
 def _of_decoding(decode: Pair, parts: list[Pair]) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kernelkit.amounts import check_whole
 from kernelkit.catalog import LinkKind, Node, find_model, link_kind, parse_nodes
 from kernelkit.errors import ArgumentError
+from kernelkit.perf.asked import check_asked, check_load
 from kernelkit.perf.collectives import Wire, backend_of, check_backend, wire
 from kernelkit.perf.costs import Cost
 from kernelkit.perf.devices import Device, device
@@ -67,7 +67,7 @@ def plan(
         ModelNotFoundError: there is no model of that name.
         ModelShardError: the architecture is not known, or cannot be cut that way.
     """
-    _check(context, batch, strategy, kv_bits, fast_synch)
+    check_asked(context, batch, strategy, kv_bits, fast_synch)
     check_backend(backend)
     config, name = find_model(model)
     words = _quantization_words(quantization, config)
@@ -175,37 +175,6 @@ def plan_on(ground: Ground, what: What) -> Plan:
         what.kv_bits,
         what.how.dtype,
     )
-
-
-def check_load(context: int, batch: int) -> None:
-    """Refuse what is no number of tokens or of sequences.
-
-    Raises:
-        ArgumentError: it says which.
-    """
-    check_whole("context", context, such=" of tokens, such as 100_000")
-    check_whole("batch", batch)
-
-
-def _check(context: int, batch: int, strategy: str, kv_bits: int | None, fast_synch: bool) -> None:
-    check_load(context, batch)
-    if strategy == "hybrid":
-        raise ArgumentError(
-            "there is no plan for a hybrid of stages and tensor parallelism",
-            expected="tensor or pipeline",
-            got=strategy,
-            cure="kk.simulate(kk.Job.planned(MODEL, ON, stages=N), NETWORK) foretells its decoding",
-        )
-    if strategy not in ("tensor", "pipeline"):
-        raise ArgumentError(
-            "there is no plan for that strategy", expected="tensor or pipeline", got=repr(strategy)
-        )
-    if kv_bits is not None and batch > 1:
-        raise ArgumentError(
-            "mlx-lm does not quantize a batch's caches", expected="kv_bits or a batch", got=f"batch {batch}"
-        )
-    if not isinstance(fast_synch, bool):
-        raise ArgumentError("fast_synch is on or off", expected="True or False", got=repr(fast_synch))
 
 
 def forget() -> None:

@@ -38,7 +38,8 @@ def measure(rounds: int = 11) -> dict[str, list[float]]:
         of the readings above the low, nine in ten below the high.
     """
     config = _config(state.world_size)
-    decoders = {"row": (_model(config), 1), "rows": (_model(config), _ROWS)}
+    whole = _model(config)
+    decoders = {"row": (whole, 1), "rows": (whole, _ROWS)}
     if state.world_size > 1:
         decoders["sums"] = (_model(config, cut=True), 1)
     readings: dict[str, list[float]] = {name: [] for name in decoders}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kernelkit.errors import ArgumentError
-from kernelkit.hosts.calibration import Calibration
+from kernelkit.hosts.calibration import Calibration, SumTime
 from kernelkit.hosts.dispatch import Dispatch
 
 _FOUND = {"kernel_s": [7e-6, 8e-6, 9e-6], "product_s": [2e-5, 2.2e-5, 3e-5], "sum_s": [6e-5, 8e-5, 2e-4]}
@@ -52,6 +52,17 @@ def test_what_no_measurement_gives_is_refused(wrong: dict[str, tuple[float, floa
         Calibration.from_dict(stored)
     with pytest.raises(ValueError, match=next(iter(wrong))):
         replace(dispatch, **wrong).check()
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_every_ranks_host_is_looked_at(wrong: int) -> None:
+    made = _calibration(_FOUND)
+    first = made.ranks[0]
+    odd = replace(first, dispatch=Dispatch((1e-6, 2e-6, 3e-6), (3e-6, 2e-6, 1e-6)))
+    ranks = tuple(replace(odd if rank == wrong else first, rank=rank) for rank in (0, 1))
+    stored = replace(made, ranks=ranks, sums=(SumTime(4096, 1e-4, 2e-4),)).to_dict()
+    with pytest.raises(ArgumentError, match="product_s"):
+        Calibration.from_dict(stored)
 
 
 def test_an_all_sum_that_takes_nothing_more_is_possible() -> None:
