@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from kernelkit.errors import ArgumentError
+from kernelkit.perf.job import Job
+from kernelkit.perf.network import Link, Network
 from kernelkit.perf.recorded import timeline_of
+from kernelkit.perf.simulate import simulate
 from kernelkit.perf.timeline import Timeline
 
 
@@ -27,6 +30,23 @@ def test_on_one_clock_the_early_rank_waits_for_the_late_one() -> None:
     assert timeline.critical_rank == 1
     assert timeline.tokens_per_s == pytest.approx(2.5)
     assert Timeline.from_dict(timeline.to_dict()) == timeline
+
+
+def test_a_recorded_run_is_as_fast_when_it_is_simulated_from_its_spans() -> None:
+    # A token is one sum: a rank computes 1,000 us for it, the other 600, and the sum itself takes 50.
+    slow = [[1_050 * token + 1_000, 50, 0] for token in range(9)]
+    quick = [[1_050 * token + 600, 450, 0] for token in range(9)]
+    ends_s = [(start_us + length_us) / 1e6 for start_us, length_us, _ in slow]
+    run = timeline_of([_recording(0.0, slow), _recording(0.0, quick)], ends_s)
+    assert run.tokens_per_s == pytest.approx(1e6 / 1_050)
+    collectives_s = [span.end_s - span.start_s for span in run.ranks[1].spans if span.what == "collective"]
+    job = Job((1,), (1e-3, 6e-4), (0.0, 0.0), 1.0, 1)
+    # What a sum takes once all have come is its crossing: a latency the late rank would not wait for.
+    network = Network((2,), Link(0.0, 1e12), crossing_s=collectives_s[0])
+    simulated = simulate(job, network, tokens=9, algorithm="mesh")
+    assert simulated.token_times_s == pytest.approx(run.token_times_s, rel=1e-4)
+    waits_s = [lane.seconds["wait"] for lane in simulated.ranks]
+    assert waits_s == pytest.approx([lane.seconds["wait"] for lane in run.ranks], rel=1e-3)
 
 
 def test_clocks_of_two_machines_are_set_alike_where_the_first_collective_ends() -> None:
