@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +13,11 @@ import pytest
 
 from kernelkit import Cluster, connect
 from kernelkit.errors import ArgumentError, CellInterruptedError, ModelNotFoundError, ModelPushError
-from kernelkit.model import Layout, ShardedModel
-from kernelkit.model.operator import OnEvent
-from kernelkit.model.pushing import Pushed, push_model
 from kernelkit.rank.convey import CHUNK_BYTES
 from tests import waiting
 from tests.cluster.conftest import without_pytests_mark
+from tests.cluster.twohosts import NAME, TwoHosts
 from tests.rank import tiny
-
-NAME = "~/models/m"
-
-
-@dataclass
-class TwoHosts:
-    """A local cluster whose ranks count as hosts `a` and `b`."""
-
-    cluster: Cluster
-    homes: list[Path]
-    rank_hosts = ("a", "b")
-    world_size = 2
-
-    @property
-    def backend(self) -> str:
-        return self.cluster.backend
-
-    def operate(self, requests: Mapping[int, tuple[str, Mapping[str, Any]]], **how: Any) -> dict[int, Any]:
-        return self.cluster.operate(requests, **how)
-
-    def ask(self, operation: str, arguments: Mapping[str, Any]) -> dict[int, Any]:
-        return self.cluster.ask(operation, arguments)
-
-    def push(self, name: str = NAME, on_event: OnEvent = lambda rank, event: None, **how: Any) -> Pushed:
-        return push_model(self, name, how.get("to"), how.get("source"), on_event)
-
-    def load(self, name: str = NAME) -> ShardedModel:
-        return ShardedModel.load(self, name, Layout(), lambda rank, event: None, lambda: None)
-
-    def in_step(self) -> bool:
-        """Whether the ranks still understand each other."""
-        summed = self.cluster.run("int(mx.distributed.all_sum(mx.array(rank + 1)).item())")
-        return summed[0].value_repr == summed[1].value_repr == "3"
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +27,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoHosts]:
         patch.delenv("KERNELKIT_CACHE", raising=False)
         patch.delenv("XDG_CACHE_HOME", raising=False)
         cluster = connect(2)
-    cluster.push(homes=[str(home) for home in homes])
-    cluster.run("import os; os.environ['HOME'] = homes[rank]")
-    yield TwoHosts(cluster, homes)
+    yield TwoHosts.of(cluster, homes)
     cluster.stop()
 
 

@@ -22,7 +22,10 @@ from kernelkit.cluster import bringup
 from kernelkit.errors import ConnectError, HostError, RankLostError
 from kernelkit.launch.agents import Agents
 from kernelkit.launch.shim import door_path
+from kernelkit.rank.convey import CHUNK_BYTES
 from tests.cluster.conftest import without_pytests_mark
+from tests.cluster.twohosts import TwoHosts
+from tests.rank import tiny
 from tests.waiting import eventually, gone
 
 needs_mpirun = pytest.mark.skipif(
@@ -117,6 +120,24 @@ def test_ranks_that_mpirun_started_work_as_any_other_and_stop_leaves_nothing(
     assert _folders()
     cluster.stop()
     assert all(map(gone, below))
+
+
+@needs_mpirun
+def test_a_model_is_pushed_by_sums_and_loads(
+    start: Callable[..., Cluster], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("KERNELKIT_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    both = TwoHosts.of(start(), [tmp_path / "a", tmp_path / "b"])
+    folder = tiny.build(tmp_path / "a" / "models" / "m")
+    (folder / "more.txt").write_bytes(os.urandom(2 * CHUNK_BYTES + 5))
+    pushed = both.push()
+    arrived = Path(pushed.folders["b"])
+    assert arrived == tmp_path / "b" / "models" / "m"
+    assert {p.name: p.read_bytes() for p in arrived.iterdir()} == {
+        p.name: p.read_bytes() for p in folder.iterdir()
+    }
+    assert len(both.load().generate("Hello", max_tokens=4).tokens) == 4
 
 
 @needs_mpirun
