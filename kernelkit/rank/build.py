@@ -15,12 +15,15 @@ from mlx.nn.layers.base import Module
 
 from kernelkit.errors import ModelNotFoundError
 from kernelkit.rank.headers import complete_view
+from kernelkit.rank.misfits import misfits
 
 # What mlx-lm and transformers raise on files that are broken or do not belong together.
 # ArithmeticError: of a config with 0 heads.
 _BAD_FILES = (
     OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, ArithmeticError,
 )  # fmt: skip
+_AGAIN = "download or convert the model again"
+_SHOWN = 80
 
 
 def build(path: Path, stand_ins: Mapping[str, mx.array] | None = None) -> tuple[Module, dict[str, Any]]:
@@ -36,12 +39,15 @@ def build(path: Path, stand_ins: Mapping[str, mx.array] | None = None) -> tuple[
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     from mlx_lm.utils import MODEL_REMAPPING, _get_classes, load_model
 
+    asked: list[tuple[dict[str, Any], type]] = []
+
     def classes(config: dict[str, Any]) -> tuple[Any, type]:
         made, args = _get_classes(config)
+        asked.append((config, args))
         return (made if stand_ins is None else partial(_with_weights, made, stand_ins)), args
 
+    kind = _architecture(path / "config.json")
     try:
-        kind = json.loads((path / "config.json").read_text(encoding="utf-8"))["model_type"]
         module = MODEL_REMAPPING.get(kind, kind)
         if "." in module or importlib.util.find_spec(f"mlx_lm.models.{module}") is None:
             raise ModelNotFoundError(
@@ -58,13 +64,32 @@ def build(path: Path, stand_ins: Mapping[str, mx.array] | None = None) -> tuple[
             cure=f"python -c 'import mlx_lm.models.{module}' says which",
         ) from error
     except _BAD_FILES as error:
+        wrong = [words for config, args in asked for words in misfits(config, args)]
         raise ModelNotFoundError(
             f"the files in {path} do not make a model",
             expected="config.json and weights that belong together, as mlx-lm reads them",
             got=_first_line(error),
-            cure="download or convert the model again",
+            cure=f"in config.json {'; '.join(wrong)}" if wrong else _AGAIN,
         ) from error
     return model, config
+
+
+def _architecture(config: Path) -> str:
+    """The `model_type` that a config.json names."""
+    try:
+        found = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelNotFoundError(f"{config} cannot be read", got=_first_line(error), cure=_AGAIN) from error
+    kind = found.get("model_type") if isinstance(found, dict) else None
+    if not isinstance(kind, str):
+        got = repr(found if kind is None else kind)
+        raise ModelNotFoundError(
+            f"{config} names no architecture",
+            expected="an object whose model_type is a text, such as llama",
+            got=got if len(got) <= _SHOWN else f"{got[:_SHOWN]}…",
+            cure=_AGAIN,
+        )
+    return kind
 
 
 def _with_weights(made: Callable[[Any], Any], weights: Mapping[str, mx.array], args: Any) -> Any:
@@ -93,7 +118,7 @@ def load_tokenizer(path: Path, config: dict[str, Any]) -> Any:
             f"the config in {path} does not fit together",
             expected="one that transformers takes",
             got=_first_line(error),
-            cure="download or convert the model again",
+            cure=_AGAIN,
         ) from error
     except _BAD_FILES as error:
         raise ModelNotFoundError(f"the tokenizer in {path} cannot be read", got=_first_line(error)) from error
