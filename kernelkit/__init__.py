@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kernelkit import experiments as experiments
     from kernelkit import perf as perf
     from kernelkit import views as views
+    from kernelkit.catalog.planned import planned_shards
     from kernelkit.cluster import Cluster, ClusterStatus, Result, connect
     from kernelkit.errors import KernelkitError
     from kernelkit.experiments import Experiment, experiment
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from kernelkit.settings import Settings
     from kernelkit.sharding.check import ModelCheck
     from kernelkit.sharding.memory import MemoryMap
-    from kernelkit.sharding.shape import planned_shards
     from kernelkit.sharding.shardmap import ShardMap
     from kernelkit.survey import Diagnosis, Discovery, discover, doctor
 
@@ -73,7 +73,7 @@ _HOMES = {
     "doctor": "kernelkit.survey",
     "experiment": "kernelkit.experiments",
     "plan": "kernelkit.perf.planning",
-    "planned_shards": "kernelkit.sharding.shape",
+    "planned_shards": "kernelkit.catalog.planned",
     "simulate": "kernelkit.perf.simulate",
     "sweep": "kernelkit.perf.sweeping",
 }

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from kernelkit.errors import ArgumentError
 
+# See `rank.group.bind_names`.
+_OF_EVERY_RANK = ("mx", "nn", "rank", "world_size", "group")
+
 
 def check_world_size(world_size: int) -> None:
     """A possible number of local ranks.
@@ -40,7 +43,7 @@ def check_ranks(ranks: Sequence[int], world_size: int) -> list[int]:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Names that Python code could assign to.
+    """Names that Python code could assign to, and that ranks do not have from the start.
 
     Raises:
         ArgumentError: one is none.
@@ -48,6 +51,13 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
             raise ArgumentError("a variable needs a Python name", got=repr(name))
+        if name in _OF_EVERY_RANK:
+            raise ArgumentError(
+                f"{name} is what every rank has from the start, each its own",
+                expected="another name",
+                got=name,
+                cure=f"to change it all the same, assign to it in a cell: %%sharded, then {name} = ...",
+            )
 
 
 def check_seconds(name: str, seconds: float | None, *, or_none: bool = True) -> None:

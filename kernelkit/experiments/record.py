@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, NoReturn, Self
 
 from kernelkit.errors import ArgumentError
@@ -138,6 +139,9 @@ def _faults(record: Experiment) -> Iterator[str]:
     """What does not fit together, in words."""
     if not record.name:
         yield "the name is empty"
+    for when, said in (("began", record.began), ("ended", record.ended)):
+        if not _is_moment(said):
+            yield f"{when} is {said!r:.50}, not a moment such as 2026-01-31T12:00:00+00:00"
     if not 0 <= record.elapsed_s < math.inf:
         yield f"elapsed_s is {record.elapsed_s!r}"
     names = [*(one.name for one in record.figures), *(one.name for one in record.texts)]
@@ -163,6 +167,13 @@ def _faults(record: Experiment) -> Iterator[str]:
         yield "a seed is not a whole number"
     if not all(isinstance(version, str) for version in record.versions.values()):
         yield "a version is not a text"
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _refuse(parts: Sequence[Figure] | Sequence[Written], name: str) -> NoReturn:

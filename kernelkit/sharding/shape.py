@@ -35,17 +35,9 @@ def planned_shards(
 
     Args:
         config: what the model's `config.json` holds, or the path to it or to the model's folder.
-        world_size: number of ranks.
-        strategy: `tensor` cuts every layer, `pipeline` gives each rank whole layers, rank 0 the last ones;
-            `hybrid` gives them to stages of ranks, which cut them among themselves.
-        model: what it is called; by default as its folder, or as its config says.
-        split: rank by rank, layers of a pipeline, or shares of every layer; of a hybrid, layers per stage;
-            evenly by default.
-        dtype: of the floats in memory; bfloat16 by default.
-        quantization: in memory, as `parse_quantization` takes it: `4bit`, or `{"bits": 4, "group_size": 64}`,
-            with entries by module path for those that differ (a mapping, or False). What `config` says of it
-            is not looked at: a CPU dequantizes.
-        stages: of a hybrid.
+        world_size, strategy, model, split, dtype, stages: as `catalog.planned.planned_shards` takes them,
+            which knows names too.
+        quantization: with entries by module path for those that differ (a mapping, or False).
 
     Raises:
         ModelShardError: the architecture is not known here, or cannot be cut that way.

@@ -12,6 +12,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
+import kernelkit as kk
 from kernelkit.catalog import find_model, models
 from kernelkit.catalog.files import data_file
 from kernelkit.errors import ArgumentError, ModelNotFoundError
@@ -43,6 +44,15 @@ def test_by_short_name_title_and_hub_id(name: str) -> None:
     config, title = find_model(name)
     assert config == models()["kimi-k2-thinking"].config
     assert title == "Kimi K2 Thinking"
+
+
+def test_a_shard_map_is_planned_by_a_name_as_by_its_config() -> None:
+    named = kk.planned_shards("llama-3.3-70b", 2)
+    assert named == kk.planned_shards(models()["llama-3.3-70b"].config, 2, model=named.model)
+    assert named.model == "Llama 3.3 70B Instruct"
+    with pytest.raises(ModelNotFoundError) as caught:
+        kk.planned_shards("lama-3.3-70b", 2)
+    assert "llama-3.3-70b" in caught.value.cure
 
 
 @pytest.mark.parametrize(

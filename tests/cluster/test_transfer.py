@@ -123,6 +123,13 @@ def test_push_to_some_ranks(cluster: Cluster) -> None:
     assert cluster["where"] == {0: "both", 1: "one"}
 
 
+@pytest.mark.parametrize("name", ["rank", "world_size", "group", "mx", "not a name", "for"])
+def test_what_ranks_have_from_the_start_and_what_is_no_name_is_refused(cluster: Cluster, name: str) -> None:
+    with pytest.raises(ArgumentError, match=r"every rank has from the start|needs a Python name"):
+        cluster.push({name: 7, "also": 8})
+    assert values(cluster.run("rank, 'also' in globals()")) == ["(0, False)", "(1, False)"]
+
+
 def test_a_name_that_a_rank_lacks_is_named_with_the_rank(cluster: Cluster) -> None:
     cluster.run("half = 1", ranks=[0])
     with pytest.raises(TransferError) as caught:

@@ -84,6 +84,8 @@ def test_another_object_is_no_experiment() -> None:
         {"backend": ""},
         {"seeds": {"seed": "three"}},
         {"versions": {"numpy": 2}},
+        {"began": "yesterday"},
+        {"ended": "2026-01-31"},
         {"elapsed_s": -1.0},
         {"name": ""},
         {"texts": [{"name": "x"}]},

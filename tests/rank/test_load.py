@@ -246,11 +246,6 @@ def _arrays(loaded: Loaded) -> list[mx.array]:
     return [value for _, value in tree_flatten(loaded.model.parameters())]
 
 
-def _edit_config(path: Path, **changes: Any) -> None:
-    config = {**json.loads((path / "config.json").read_text()), **changes}
-    (path / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
-
-
 class Breaker:
     """Cuts off the data of a model's last layers (or of all) once the files are open: progress callback.
 
