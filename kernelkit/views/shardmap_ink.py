@@ -148,6 +148,15 @@ def wrapped(words: str, width: float, size: float = FONT) -> list[str]:
     return lines
 
 
+def cut(word: str, width: float, size: float = FONT) -> str:
+    """As much of a word's beginning and of its end as there is room for."""
+    kept = word
+    while text_width(kept, size) > width and len(kept) > 3:
+        half = (len(kept) - 2) // 2  # of what is left with one letter less
+        kept = f"{word[:half]}…{word[len(word) - half :]}"
+    return kept
+
+
 def _font(
     *, size: float = FONT, colour: str = INK, bold: bool = False, align: str = "left", on: bool = False
 ) -> Any:

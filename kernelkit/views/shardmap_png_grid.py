@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from kernelkit.units import format_bytes
-from kernelkit.views.shardmap_ink import FONT, LINE, LOOKS, RULE, SOFT, Box, Ink, text_width, wrapped
+from kernelkit.views.shardmap_ink import FONT, LINE, LOOKS, RULE, SOFT, Box, Ink, cut, text_width, wrapped
 from kernelkit.views.shardmap_words import ADDED, notes
 
 Matrix = dict[str, Any]
@@ -39,7 +39,9 @@ class Grid(NamedTuple):
 def draw_grid(ink: Ink, drawn: dict[str, Any], maps: list[dict[str, Any]], x: float, width: float) -> Grid:
     """Draw one of `maps` with its left edge at `x`, all but the bars."""
     columns = _columns(drawn, x, width)
-    top = _headers(ink, drawn, columns, _title(ink, drawn, x, width))
+    _title(ink, drawn, x, width)
+    # Maps in a row begin on one line, whatever they are called.
+    top = _headers(ink, drawn, columns, 18 + max(_lines_below(each, width) for each in maps) * LINE)
     full = _full_bytes(maps, drawn["strategy"])
     rows, layer_height = _rows(drawn, full, top)
     bottom = rows[-1].y + rows[-1].height
@@ -56,13 +58,26 @@ def draw_grid(ink: Ink, drawn: dict[str, Any], maps: list[dict[str, Any]], x: fl
     return Grid(columns, bottom)
 
 
-def _title(ink: Ink, drawn: dict[str, Any], x: float, width: float) -> float:
-    beside_title = "  ·  ".join(notes(drawn))
-    ink.text(x, 11, drawn["title"], size=FONT + 1, bold=True)
-    beside = text_width(drawn["title"], FONT + 2) + text_width(beside_title) + 10 < width
-    ink.text(x + width if beside else x, 11 if beside else 11 + LINE, beside_title, colour=SOFT,
-             align="right" if beside else "left")  # fmt: skip
-    return 18 if beside else 18 + LINE
+def _title(ink: Ink, drawn: dict[str, Any], x: float, width: float) -> None:
+    lines, note, beside = _said(drawn, width)
+    for i, line in enumerate(lines):
+        ink.text(x, 11 + i * LINE, line, size=FONT + 1, bold=True)
+    y = 11 + _lines_below(drawn, width) * LINE
+    ink.text(x + width if beside else x, y, note, colour=SOFT, align="right" if beside else "left")
+
+
+def _lines_below(drawn: dict[str, Any], width: float) -> int:
+    """Of title and note, those below the first."""
+    lines, _, beside = _said(drawn, width)
+    return len(lines) - beside
+
+
+def _said(drawn: dict[str, Any], width: float) -> tuple[list[str], str, bool]:
+    """The title's lines, the note, and whether it has room beside the last of them."""
+    # A little less than there is: bold hyphens, of which names have many, are wider than reckoned.
+    title = " ".join(cut(word, 0.93 * width, FONT + 2) for word in drawn["title"].split(" "))
+    lines, note = wrapped(title, width, FONT + 2), "  ·  ".join(notes(drawn))
+    return lines, note, text_width(lines[-1], FONT + 2) + text_width(note) + 10 < width
 
 
 def _columns(drawn: dict[str, Any], x: float, width: float) -> list[Box]:

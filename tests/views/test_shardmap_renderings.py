@@ -115,6 +115,13 @@ def test_nor_do_they_where_shares_are_uneven(split: list[int]) -> None:
     check_words(shard_map(shards, REPEATED).figure())
 
 
+@pytest.mark.parametrize("name", ["Qwen3-Next-80B-A3B-Instruct-4bit", "a-name-" * 20, "one two three " * 9])
+def test_nor_do_they_where_a_name_is_long(name: str) -> None:
+    shards = replace(samples.shard_map(2, 12), model=name)
+    check_words(shard_map(shards).figure())
+    check_words(shard_map(samples.shard_map(2, 12), shards).figure())
+
+
 def check_words(figure: Figure) -> None:
     """No text lies on another or beyond the edge."""
     figure.draw_without_rendering()
