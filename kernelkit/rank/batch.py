@@ -95,30 +95,11 @@ def generate_batch(
         ArgumentError: a prompt has no tokens, or the model's chat template refuses it.
     """
     began_s = perf_counter()
-    from mlx_lm.generate import BatchGenerator, generation_stream
+    from mlx_lm.generate import generation_stream
 
-    tokenizer = loaded.tokenizer
-    ids = [encode(tokenizer, prompt, raw=settings.raw, system=settings.system) for prompt in prompts]
     mx.random.seed(settings.seed or 0)
     mx.reset_peak_memory()
-    generator = BatchGenerator(
-        loaded.model,
-        stop_tokens=[[token] for token in sorted(tokenizer.eos_token_ids)],
-        sampler=drawing(loaded, settings),
-        logits_processors=penalties(settings, []),
-        prefill_step_size=settings.prefill_step_size,
-    )
-    rows = dict(
-        zip(
-            generator.insert(
-                ids,
-                [settings.max_tokens] * len(ids),
-                caches=[caches.make(loaded.model, settings) for _ in ids],
-            ),
-            (_Row(one, tokenizer.detokenizer, settings.stop) for one in ids),
-            strict=True,
-        )
-    )
+    generator, rows = _begin(loaded, prompts, settings)
     try:
         with timing.recorded(settings.record) as clock:
             while True:
@@ -143,3 +124,25 @@ def generate_batch(
         "communication_s": None if clock is None else clock.total_s,
         "peak_memory_bytes": mx.get_peak_memory(),
     }
+
+
+def _begin(loaded: Loaded, prompts: Sequence[str], settings: Settings) -> tuple[Any, dict[int, _Row]]:
+    """mlx-lm's generator with all prompts in it, and their rows by its numbers."""
+    from mlx_lm.generate import BatchGenerator
+
+    tokenizer = loaded.tokenizer
+    ids = [encode(tokenizer, prompt, raw=settings.raw, system=settings.system) for prompt in prompts]
+    generator = BatchGenerator(
+        loaded.model,
+        stop_tokens=[[token] for token in sorted(tokenizer.eos_token_ids)],
+        sampler=drawing(loaded, settings),
+        logits_processors=penalties(settings, []),
+        prefill_step_size=settings.prefill_step_size,
+    )
+    numbers = generator.insert(
+        ids,
+        [settings.max_tokens] * len(ids),
+        caches=[caches.make(loaded.model, settings) for _ in ids],
+    )
+    rows = (_Row(one, tokenizer.detokenizer, settings.stop) for one in ids)
+    return generator, dict(zip(numbers, rows, strict=True))
