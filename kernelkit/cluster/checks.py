@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -51,6 +52,10 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
             raise ArgumentError("a variable needs a Python name", got=repr(name))
+        if (meant := unicodedata.normalize("NFKC", name)) != name:
+            raise ArgumentError(
+                "Python reads this name as another", expected=meant, got=name, cure=f"push it as {meant}"
+            )
         if name in _OF_EVERY_RANK:
             raise ArgumentError(
                 f"{name} is what every rank has from the start, each its own",
@@ -58,6 +63,8 @@ def check_names(names: Iterable[str]) -> None:
                 got=name,
                 cure=f"to change it all the same, assign to it in a cell: %%sharded, then {name} = ...",
             )
+        if name.startswith("__") and name.endswith("__"):
+            raise ArgumentError(f"{name} is Python's own", expected="another name", got=name)
 
 
 def check_seconds(name: str, seconds: float | None, *, or_none: bool = True) -> None:

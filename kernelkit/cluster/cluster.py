@@ -126,7 +126,11 @@ class Cluster(ModelHolder):
 
         Raises:
             TransferError: a value that is not JSON-like, bytes, or a NumPy or MLX array.
+            ArgumentError: a name that is none, or that ranks have from the start.
         """
+        if not isinstance(variables, Mapping | None):
+            got = type(variables).__name__
+            raise ArgumentError("push takes variables by name", expected="a mapping, or y=VALUE", got=got)
         bound = {**(variables or {}), **named}
         check_names(bound)
         chosen = range(self.world_size) if ranks is None else check_ranks(ranks, self.world_size)

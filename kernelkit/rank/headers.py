@@ -6,6 +6,7 @@ need of a file's numbers, these few kilobytes stand for the gigabytes.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import struct
@@ -46,13 +47,14 @@ def known(folder: Path) -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def complete_view(folder: Path) -> Iterator[Path]:
-    """The folder as if all of its weight files were there, to load lazily from.
+    """The folder as if all of its weight files were there, to load lazily from, by a name without brackets.
 
+    mlx-lm looks for weights by a pattern that begins with the folder's name, so `[` in it finds nothing.
     Files that are not there have their header and the right length, and no numbers. At the end they are
     emptied, so that reading one of their tensors later is an error and never zeros.
     """
     lacking = known(folder)
-    if not lacking:
+    if not lacking and glob.escape(str(folder)) == str(folder):
         yield folder
         return
     with tempfile.TemporaryDirectory(prefix="kernelkit-view-") as name:

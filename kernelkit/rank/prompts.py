@@ -29,7 +29,7 @@ def encode(tokenizer: Any, prompt: Prompt, *, raw: bool, system: str = "") -> li
         ids = tokenizer.encode(prompt, add_special_tokens=not has_start)
     else:
         what = "this model has no chat template, and so no place for " + (
-            "a system message" if system else "a chat"
+            "a system message" if isinstance(prompt, str) else "a chat"
         )
         raise ArgumentError(what, cure="model.generate(prompt) takes plain text")
     if not ids:

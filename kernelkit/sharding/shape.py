@@ -44,9 +44,11 @@ def planned_shards(
         ArgumentError: another strategy, dtype or quantization; or the config cannot be read or lacks a size.
     """
     config, name = read_config(config)
+    if not isinstance(model, str):
+        raise ArgumentError("model is what the map is called", expected="a text", got=repr(model))
     anatomy, how = anatomy_of(config), parse_quantization(quantization)
     if dtype is not None:
-        if dtype not in FLOAT_BYTES:
+        if not isinstance(dtype, str) or dtype not in FLOAT_BYTES:
             raise ArgumentError(f"no such dtype: {dtype!r}", expected=", ".join(FLOAT_BYTES))
         how = replace(how, dtype=dtype)
     dealt = layout(anatomy, world_size, strategy, split, stages)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
+from kernelkit.amounts import shown
 from kernelkit.errors import ArgumentError
 from kernelkit.outputs.text import runs_of
 from kernelkit.perf.result import Plan
@@ -16,6 +17,8 @@ from kernelkit.views.picture import Picture
 _COLUMNS = ("rank", "host", "weights", "KV at {}", "used by others", "free", "limit", "which is")
 # Where nobody says how long a context the model was made for, the slider still has to end.
 _LEAST_LONGEST, _MOST_LONGEST = 8192, 2**20
+# As much as a model is loaded for.
+_MOST_TOKENS = 10**9
 
 
 def memory(memory_map: MemoryMap | Plan, context: int | None = None) -> Picture:
@@ -27,7 +30,7 @@ def memory(memory_map: MemoryMap | Plan, context: int | None = None) -> Picture:
             default 4,096, or the plan's.
 
     Raises:
-        ArgumentError: `context` is no integer or below 0, or `memory_map` is none.
+        ArgumentError: `context` is no integer or out of range, or `memory_map` is none.
     """
     first = 4096
     if isinstance(memory_map, Plan):
@@ -40,7 +43,7 @@ def scene(memory_map: MemoryMap, context: int = 4096) -> dict[str, Any]:
     """All that the picture shows, for every context: of a rank's KV cache as `kv_bytes` reckons it.
 
     Raises:
-        ArgumentError: `context` is no integer or below 0, or `memory_map` is none.
+        ArgumentError: `context` is no integer or out of range, or `memory_map` is none.
     """
     _check(memory_map)
     context = _tokens(context)
@@ -150,13 +153,12 @@ def _tokens(context: int) -> int:
     """The context as an integer.
 
     Raises:
-        ArgumentError: it is none, or below 0.
+        ArgumentError: it is none, or out of range.
     """
     count = -1 if isinstance(context, bool) or not hasattr(context, "__index__") else index(context)
-    if count < 0:
-        raise ArgumentError(
-            "a context is a number of tokens", expected="an integer from 0 on", got=f"{context!r:.50}"
-        )
+    if not 0 <= count <= _MOST_TOKENS:
+        expected = f"an integer from 0 to {_MOST_TOKENS:,}"
+        raise ArgumentError("a context is a number of tokens", expected=expected, got=shown(context)[:50])
     return count
 
 

@@ -39,6 +39,8 @@ def shard_map(*maps: ShardMap | Plan, titles: Sequence[str] = ()) -> Picture:
             raise ArgumentError("this is no shard map", expected="a ShardMap", got=got, cure="model.shards")
         if not each.parameters:
             raise ArgumentError("a shard map without parameters cannot be drawn", got=each.model or "no name")
+    if isinstance(titles, str) or not all(isinstance(title, str) for title in titles):
+        raise ArgumentError("titles are texts", expected="a list of them", got=repr(titles)[:80])
     if titles and len(titles) != len(maps):
         got = f"{len(titles)} titles, {len(maps)} maps"
         raise ArgumentError("each map needs its title", expected="as many titles as maps", got=got)

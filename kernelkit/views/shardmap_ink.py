@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unicodedata import east_asian_width
 
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.patches import Circle, Rectangle
@@ -127,7 +128,14 @@ class Ink:
 
 def text_width(words: str, size: float = FONT) -> float:
     """About how wide a text is, in points, in matplotlib's own font; rather too wide than too thin."""
-    return sum(0.36 if letter in " \u00a0.,:;|il'()·-" else 0.63 for letter in words) * size
+    return sum(_letter_width(letter) for letter in words) * size
+
+
+def _letter_width(letter: str) -> float:
+    """In sizes of the font."""
+    if letter in " \u00a0.,:;|il'()·-":
+        return 0.36
+    return 1.0 if east_asian_width(letter) in "WF" else 0.63
 
 
 def wrapped(words: str, width: float, size: float = FONT) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from kernelkit.views.shardmap_ink import FONT, LINE, LOOKS, SOFT, Box, Ink, text_width
-from kernelkit.views.shardmap_png_grid import BAR, draw_bars, draw_grid
+from kernelkit.views.shardmap_png_grid import BAR, draw_bars, draw_grid, least_width
 from kernelkit.views.shardmap_png_layer import draw_layer
 
 _INCH = 72.0
@@ -20,13 +20,13 @@ def figure(scene: dict[str, Any]) -> Figure:
     """Draw it on white; one map with its layer at its side, several in a row with theirs below."""
     maps = scene["maps"]
     alone = len(maps) == 1
-    width = (sum(_ALONE) + _GAP if alone else len(maps) * (_EACH + _GAP) - _GAP) + 2 * _MARGIN
+    each = max(_ALONE[0] if alone else _EACH, *map(least_width, maps))
+    width = (each + _ALONE[1] + _GAP if alone else len(maps) * (each + _GAP) - _GAP) + 2 * _MARGIN
     made = Figure(figsize=(width / _INCH, 1), facecolor="white")
     axes = made.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     ink = Ink(axes)
-    each = _ALONE[0] if alone else _EACH
-    lefts = [_MARGIN + i * (_EACH + _GAP) for i in range(len(maps))]
+    lefts = [_MARGIN + i * (each + _GAP) for i in range(len(maps))]
     grids = [draw_grid(ink, drawn, maps, x, each) for drawn, x in zip(maps, lefts, strict=True)]
     # All bars on one line and to one scale.
     baseline = max(grid.bottom for grid in grids) + BAR + 8 + LINE
@@ -35,7 +35,7 @@ def figure(scene: dict[str, Any]) -> Figure:
     below = _legend(ink, maps, _MARGIN, below + LINE, each if alone else width)
     ends = [below]
     for drawn, x in zip(maps, lefts, strict=True):
-        place = (_MARGIN + each + _GAP, 0.0, _ALONE[1]) if alone else (x, below + LINE, _EACH)
+        place = (_MARGIN + each + _GAP, 0.0, _ALONE[1]) if alone else (x, below + LINE, each)
         ends.append(draw_layer(ink, drawn, _commonest(drawn), *place))
     height = max(ends) + _MARGIN
     ink.dry()

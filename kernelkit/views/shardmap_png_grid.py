@@ -15,6 +15,7 @@ _GOAL, _PITCH = 300.0, (2.5, 22.0)
 _END_ROW, _END_MARGIN = (12.0, 56.0), 4.0
 _SMALL, _GROUP_GAP = 2.5, 2.0
 _LEAST_ADDED = 1.2
+_LEAST_PITCH = 40.0
 BAR = 36.0
 
 
@@ -34,6 +35,11 @@ class Grid(NamedTuple):
 
     columns: list[Box]
     bottom: float
+
+
+def least_width(drawn: dict[str, Any]) -> float:
+    """In less the words over the columns of its ranks would lie over each other."""
+    return _NAMES + _BITS + len(drawn["ranks"]) * _LEAST_PITCH
 
 
 def draw_grid(ink: Ink, drawn: dict[str, Any], maps: list[dict[str, Any]], x: float, width: float) -> Grid:

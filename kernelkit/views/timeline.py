@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
+from kernelkit.amounts import check_amount
 from kernelkit.errors import ArgumentError
 from kernelkit.perf.timeline import Lane, Timeline, What, groups
 from kernelkit.units import format_seconds
@@ -39,8 +40,18 @@ def timeline(run: Timeline, start_s: float | None = None, end_s: float | None = 
             or nothing where the whole run has few spans.
 
     Raises:
-        ArgumentError: that is no part of the run.
+        ArgumentError: that is no part of the run, or this is no timeline.
     """
+    if not isinstance(run, Timeline):
+        raise ArgumentError(
+            "this is no timeline",
+            expected="a Timeline",
+            got=type(run).__name__,
+            cure="generate or run with record=True, and draw its .timeline; or kk.simulate(...)",
+        )
+    for name, at_s in (("start_s", start_s), ("end_s", end_s)):
+        if at_s is not None:
+            check_amount(name, at_s)
     drawn = scene(run, start_s, end_s)
     return Picture("timeline", drawn, repr(run), alt(run, drawn))
 

@@ -8,6 +8,7 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import mlx_lm.models
 import pytest
 
@@ -20,6 +21,12 @@ from tests.rank import tiny
 def _edit(path: Path, **changes: Any) -> None:
     config = {**json.loads((path / "config.json").read_text()), **changes}
     (path / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+
+
+def test_a_folder_may_have_brackets_in_its_name(tmp_path: Path) -> None:
+    model, _ = build(tiny.build(tmp_path / "a[b] *?"))
+    mx.eval(model.parameters())
+    assert len(model.layers) == 4
 
 
 def test_unknown_architecture_is_named(tmp_path: Path) -> None:

@@ -174,6 +174,8 @@ def test_an_architecture_without_a_plan_is_named(kind: Any) -> None:
         ({}, {"world_size": True}),
         ({}, {"strategy": "data"}),
         ({}, {"dtype": "int8"}),
+        ({}, {"dtype": []}),
+        ({}, {"model": 5}),
         ({}, {"split": [2, 0]}),
         ({}, {"split": [2, 1, 1]}),
         ({}, {"quantization": {"bits": 7}}),

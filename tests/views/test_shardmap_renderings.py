@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -66,6 +67,12 @@ def test_no_map_and_missing_titles_are_refused() -> None:
         shard_map(replace(samples.shard_map(2), parameters=()))
 
 
+@pytest.mark.parametrize("titles", ["t", [5], ["one", "two"]])
+def test_titles_that_are_none_are_refused(titles: Any) -> None:
+    with pytest.raises(ArgumentError, match="title"):
+        shard_map(samples.shard_map(2, 4), titles=titles)
+
+
 def test_what_has_a_shard_map_is_none() -> None:
     with pytest.raises(ArgumentError) as caught:
         shard_map(object())  # type: ignore[arg-type]
@@ -115,11 +122,19 @@ def test_nor_do_they_where_shares_are_uneven(split: list[int]) -> None:
     check_words(shard_map(shards, REPEATED).figure())
 
 
-@pytest.mark.parametrize("name", ["Qwen3-Next-80B-A3B-Instruct-4bit", "a-name-" * 20, "one two three " * 9])
+@pytest.mark.filterwarnings("ignore:Glyph")  # boxes are drawn where matplotlib's font has no letter
+@pytest.mark.parametrize(
+    "name", ["Qwen3-Next-80B-A3B-Instruct-4bit", "a-name-" * 20, "one two three " * 9, "日本 語 " * 9]
+)
 def test_nor_do_they_where_a_name_is_long(name: str) -> None:
     shards = replace(samples.shard_map(2, 12), model=name)
     check_words(shard_map(shards).figure())
     check_words(shard_map(samples.shard_map(2, 12), shards).figure())
+
+
+@pytest.mark.parametrize("strategy", ["tensor", "pipeline"])
+def test_nor_do_they_where_ranks_are_many(strategy: str) -> None:
+    check_words(shard_map(planned_shards(SMALL_LLAMA | {"num_hidden_layers": 64}, 64, strategy)).figure())
 
 
 def check_words(figure: Figure) -> None:

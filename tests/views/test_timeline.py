@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,6 +82,15 @@ def test_a_part_can_be_asked_for() -> None:
     assert (near["start_s"], near["end_s"]) == (1e-3, 2e-3)
     with pytest.raises(ArgumentError, match="no part"):
         scene(run, 2e-3, 1e-3)
+
+
+@pytest.mark.parametrize("wrong", [None, "run", 3])
+def test_what_is_no_timeline_is_refused_with_the_cure(wrong: Any) -> None:
+    with pytest.raises(ArgumentError, match="no timeline") as caught:
+        views.timeline(wrong)
+    assert "record=True" in caught.value.cure
+    with pytest.raises(ArgumentError, match="start_s is no amount"):
+        views.timeline(_run(2), "0")  # type: ignore[arg-type]
 
 
 def test_the_table_is_small_and_the_same_each_time() -> None:

@@ -13,6 +13,7 @@ const END_MARGIN = 6;
 const SMALL_WIDTH = 4; // norms and other vectors: a marker, not to scale
 const GROUP_GAP = 3;
 const BETWEEN = 8; // from one header to the next, at least
+const LEAST_PITCH = 15; // of a column: in less there would be no room for a cell
 const LEAST_ADDED = 2.5; // px: a little padding is seen too, beside lines and frames
 
 /** What `rank` holds of a matrix; null where nothing. `owner` is the rank of a whole layer, else null. */
@@ -94,10 +95,17 @@ export function allHeights(maps) {
   });
 }
 
+const rightOf = (map) => (map.quantization ? BITS_WIDTH : 4);
+
+/** `width`, or what the columns of very many ranks take at least. */
+function gridWidth(map, width) {
+  return Math.max(width, NAMES_WIDTH + rightOf(map) + map.ranks.length * LEAST_PITCH);
+}
+
 /** Where the columns stand and what is written above them. */
 export function columnsOf(map, width) {
-  const right = map.quantization ? BITS_WIDTH : 4;
-  const pitch = (width - NAMES_WIDTH - right) / map.ranks.length;
+  const right = rightOf(map);
+  const pitch = (gridWidth(map, width) - NAMES_WIDTH - right) / map.ranks.length;
   const gap = Math.min(14, Math.max(4, pitch * 0.08));
   return map.ranks.map((rank, index) => ({
     rank: rank.rank,
@@ -118,7 +126,8 @@ export function columnsOf(map, width) {
  *   options.headerLines that all maps reserve.
  * @returns `{width, top, bottom, pitch, gap, cellWidth, columns, rows, contents}`; see `cellOf` and `runsOf`.
  */
-export function gridOf(map, { width, heights, full, headerLines }) {
+export function gridOf(map, { width: given, heights, full, headerLines }) {
+  const width = gridWidth(map, given);
   const columns = columnsOf(map, width);
   const top = headerLines * LINE + 10;
   let y = top;
