@@ -5,8 +5,9 @@ from __future__ import annotations
 import keyword
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kernelkit.errors import ArgumentError
 
@@ -43,13 +44,17 @@ def check_ranks(ranks: Sequence[int], world_size: int) -> list[int]:
     return sorted(set(ranks))
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Names that Python code could assign to, and that ranks do not have from the start.
+def check_variables(variables: Mapping[str, Any] | None, named: Mapping[str, Any]) -> dict[str, Any]:
+    """All of them, whose names Python code could assign to, and ranks do not have from the start.
 
     Raises:
-        ArgumentError: one is none.
+        ArgumentError: a name is none of these, or `variables` no mapping.
     """
-    for name in names:
+    if not isinstance(variables, Mapping | None):
+        got = type(variables).__name__
+        raise ArgumentError("push takes variables by name", expected="a mapping, or y=VALUE", got=got)
+    bound = {**(variables or {}), **named}
+    for name in bound:
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
             raise ArgumentError("a variable needs a Python name", got=repr(name))
         if (meant := unicodedata.normalize("NFKC", name)) != name:
@@ -65,6 +70,7 @@ def check_names(names: Iterable[str]) -> None:
             )
         if name.startswith("__") and name.endswith("__"):
             raise ArgumentError(f"{name} is Python's own", expected="another name", got=name)
+    return bound
 
 
 def check_seconds(name: str, seconds: float | None, *, or_none: bool = True) -> None:

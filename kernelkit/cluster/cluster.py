@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelkit.cluster import transfer
 from kernelkit.cluster.bringup import Members, Report
-from kernelkit.cluster.checks import check_code, check_names, check_ranks, check_record, check_seconds
+from kernelkit.cluster.checks import check_code, check_ranks, check_record, check_seconds, check_variables
 from kernelkit.cluster.follow import ASK_TIMEOUT_S
 from kernelkit.cluster.models import ModelHolder
 from kernelkit.cluster.observers import Moment, tell
@@ -128,11 +128,7 @@ class Cluster(ModelHolder):
             TransferError: a value that is not JSON-like, bytes, or a NumPy or MLX array.
             ArgumentError: a name that is none, or that ranks have from the start.
         """
-        if not isinstance(variables, Mapping | None):
-            got = type(variables).__name__
-            raise ArgumentError("push takes variables by name", expected="a mapping, or y=VALUE", got=got)
-        bound = {**(variables or {}), **named}
-        check_names(bound)
+        bound = check_variables(variables, named)
         chosen = range(self.world_size) if ranks is None else check_ranks(ranks, self.world_size)
         transfer.push(self._runner, bound, chosen)
 
